@@ -1,0 +1,74 @@
+"""Refuses answers that cannot become a package: one sentence, and nothing is left behind.
+
+cookiecutter makes the folder before it runs this. A slug that is no safe name for a folder, such as `..`, has by then
+been replaced in cookiecutter.json (`__refused`), and is judged here as it was given (`__project_slug`).
+"""
+
+import json
+import keyword
+import re
+import sys
+import unicodedata
+
+ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
+
+SLUG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+TAKEN = {
+    "tests": "is the name of the folder with the tests",
+    "src": "is the name of the folder with the source",
+    "migrations": "is the name of the folder with the migrations",
+    **dict.fromkeys(
+        "alembic annotated_types blinker click dotenv flask flask_alembic flask_sqlalchemy_lite gunicorn httpx"
+        " itsdangerous jinja2 markupsafe mypy psycopg pydantic pydantic_core pydantic_settings pytest pytest_flask ruff"
+        " sentry_sdk sqlalchemy stamina structlog typing_extensions typing_inspection urllib3 uv werkzeug".split(),
+        "is the name of a library that the service uses",
+    ),
+}
+
+
+def slug_problem(slug):
+    package = slug.replace("-", "_")
+    if len(slug) > 50:
+        return "is longer than 50 characters"
+    if not SLUG.fullmatch(slug):
+        return "is not made of lower-case ASCII words, each joined to the next by one - or _, starting with a letter"
+    if keyword.iskeyword(package) or keyword.issoftkeyword(package):
+        return "is a keyword of Python"
+    if package in sys.stdlib_module_names:
+        return "is the name of a module of Python's standard library"
+    return TAKEN.get(package)
+
+
+def text_problem(text):
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
+        return "is more than one line of plain text"
+    return None
+
+
+def name_problem(text):
+    return text_problem(text) if text.strip() else "is blank"
+
+
+def email_problem(text):
+    return None if EMAIL.fullmatch(text) else "is not an e-mail address"
+
+
+QUESTIONS = (
+    ("project_name", "project_name", name_problem, "My Service"),
+    ("project_slug", "__project_slug", slug_problem, "my-service"),
+    ("description", "description", text_problem, "A Flask service."),
+    ("author_name", "author_name", name_problem, "Your Name"),
+    ("author_email", "author_email", email_problem, "you@example.com"),
+)
+
+
+def main():
+    for question, key, problem_of, example in QUESTIONS:
+        problem = problem_of(ANSWERS[key])
+        if problem:
+            answer = json.dumps(ANSWERS[key], ensure_ascii=False)
+            sys.exit(f"{question} {answer} {problem}: choose another, such as {example}")
+
+
+main()

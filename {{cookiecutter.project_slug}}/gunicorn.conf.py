@@ -1,0 +1,38 @@
+"""Production: `gunicorn`, alone, in this folder, starts the service. Every line has its reason.
+
+https://gunicorn.org/reference/settings/
+"""
+
+import os
+
+from {{ cookiecutter.__package }}.config import load
+from {{ cookiecutter.__package }}.logs import configuration
+
+_settings = load()  # wrong settings end the start here, before any worker: one line each
+
+wsgi_app = "{{ cookiecutter.__package }}.wsgi:app"
+bind = f"{_settings.HOST}:{_settings.PORT}"
+
+# A small constant, not the number of CPUs: in a container that is the number of the whole machine.
+workers = _settings.WEB_CONCURRENCY
+# Threads, so that one slow client or backend does not hold up everybody else.
+worker_class = "gthread"
+threads = 4
+
+# The heartbeat of a worker, not a deadline of a request: a worker that is silent for so long is replaced.
+timeout = 30
+# What is under way at SIGTERM has so long to finish; most orchestrators kill after 30 seconds.
+graceful_timeout = 25
+# Longer than the idle timeout of the proxy in front (60 in most), so that it never reuses a closed connection.
+keepalive = 75
+
+# The heartbeat file belongs in memory: on a slow disk it would make a healthy worker look dead.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+# Nothing here needs a second way in.
+control_socket_disable = True
+# PROXY_HOPS is the one place that says which forwarded headers are trusted.
+forwarded_allow_ips = ""
+
+# One log for all, on stderr. See logs.py.
+logconfig_dict = configuration(_settings)
+access_log_format = "%(m)s %(U)s %(s)s"

@@ -1,0 +1,13 @@
+"""``python -m`` this package: the development server, in one process and on this machine only.
+
+The debug mode of Flask, https://flask.palletsprojects.com/en/stable/debugging/
+"""
+
+import os
+
+os.environ.setdefault("FLASK_DEBUG", "1")
+
+from . import config, create_app
+
+if __name__ == "__main__":
+    create_app().run(port=config.load().PORT)

@@ -1,0 +1,26 @@
+from flask import Blueprint, abort, url_for
+from flask.typing import ResponseReturnValue
+
+from .. import errors, posts
+from .schemas import NewPost, PostOut, read
+
+bp = Blueprint("api", __name__, url_prefix="/api")
+errors.claim(bp, errors.problem)
+
+
+@bp.get("/posts")
+def index() -> ResponseReturnValue:
+    return {"posts": [PostOut.model_validate(post).model_dump() for post in posts.latest()]}
+
+
+@bp.post("/posts")
+def create() -> ResponseReturnValue:
+    new = read(NewPost)
+    post = posts.add(new.title, new.body)
+    return PostOut.model_validate(post).model_dump(), 201, {"Location": url_for(".show", post_id=post.id)}
+
+
+@bp.get("/posts/<int:post_id>")
+def show(post_id: int) -> ResponseReturnValue:
+    post = posts.by_id(post_id) or abort(404, "There is no post with this id.")
+    return PostOut.model_validate(post).model_dump()

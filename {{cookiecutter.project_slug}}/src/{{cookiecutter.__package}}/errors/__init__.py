@@ -1,0 +1,36 @@
+"""Answers for everything that goes wrong: a page for people, a problem (RFC 9457) for programs.
+
+This folder needs Flask alone. Copy it into any application::
+
+    from . import errors
+
+    errors.claim(api, errors.problem)  # the blueprint's URLs, unknown ones included, answer with JSON
+    errors.init_app(app)  # everything else answers with a page, or with JSON to who prefers it
+
+and anywhere::
+
+    abort(404, "There is no such order.")
+    raise errors.InvalidAPIUsage("The quantity must be positive.", payload={"quantity": -1})
+
+Following https://flask.palletsprojects.com/en/stable/errorhandling/
+"""
+
+from .causes import InsufficientStorage, explain
+from .handlers import init_app
+from .pages import Pages
+from .problems import InvalidAPIUsage, InvalidBody, problem
+from .references import reference
+from .spaces import Renderer, claim
+
+__all__ = [
+    "InsufficientStorage",
+    "InvalidAPIUsage",
+    "InvalidBody",
+    "Pages",
+    "Renderer",
+    "claim",
+    "explain",
+    "init_app",
+    "problem",
+    "reference",
+]

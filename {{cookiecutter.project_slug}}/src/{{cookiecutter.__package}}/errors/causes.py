@@ -1,0 +1,71 @@
+"""What an exception means over HTTP, where it means more than "there is a bug".
+
+Here is what the standard library knows. Who brings a library registers what its exceptions mean beside it::
+
+    @errors.explain.register
+    def _(error: SomeLibraryTimeout) -> HTTPException:
+        return GatewayTimeout()
+
+The exception itself stays unhandled, so Flask logs it and Sentry gets it: only the answer becomes more exact.
+"""
+
+import errno
+import random
+import socket
+import ssl
+from functools import singledispatch
+from urllib.error import URLError
+
+from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException, ServiceUnavailable
+
+
+class InsufficientStorage(HTTPException):
+    """507, RFC 4918 section 11.5. Werkzeug has no class for it."""
+
+    code = 507
+
+
+@singledispatch
+def explain(error: BaseException) -> HTTPException | None:
+    """The HTTP error that an exception, or the one it was raised from, amounts to; None for a bug."""
+    return explain(error.__cause__) if error.__cause__ else None
+
+
+@explain.register
+def _(error: OSError) -> HTTPException | None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InsufficientStorage()
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+        return overloaded()
+    if error.errno == errno.ETIMEDOUT:
+        return GatewayTimeout()
+    if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return BadGateway()
+    return explain(error.__cause__) if error.__cause__ else None
+
+
+@explain.register
+def _(error: TimeoutError) -> HTTPException:
+    return GatewayTimeout()
+
+
+@explain.register(ConnectionError)
+@explain.register(socket.gaierror)
+@explain.register(ssl.SSLError)
+def _(error: OSError) -> HTTPException:
+    return BadGateway()
+
+
+@explain.register
+def _(error: URLError) -> HTTPException | None:
+    return explain(error.reason) if isinstance(error.reason, OSError) else BadGateway()
+
+
+@explain.register
+def _(error: MemoryError) -> HTTPException:
+    return overloaded()
+
+
+def overloaded() -> ServiceUnavailable:
+    """503 with a Retry-After between 5 and 15 seconds, so that the clients do not all come back at once."""
+    return ServiceUnavailable(retry_after=random.randint(5, 15))

@@ -1,0 +1,62 @@
+"""The one handler: every HTTP error, and every crash as the 500 that Flask makes of it, is answered here.
+
+It is registered for :exc:`HTTPException`, on the application. Not for codes: those would win over a blueprint's
+handler for a class. Not for :exc:`Exception`: then neither Flask's log nor Sentry would hear of a crash.
+"""
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from .causes import explain
+from .pages import Pages
+from .problems import problem
+from .references import reference
+from .spaces import Renderer, owner, prepare
+
+_page = Pages("errors")
+
+
+def init_app(app: Flask) -> None:
+    """Answer the errors of this application.
+
+    :param app: its ``config["NOT_FOUND_CACHE_CONTROL"]`` is the Cache-Control of a 404, ``no-store`` where it has none.
+    :raises RuntimeError: an error page cannot be rendered.
+    """
+    prepare(app, _page)
+    app.register_error_handler(HTTPException, handle)
+
+
+def handle(error: HTTPException) -> HTTPException | Response:
+    """The answer: status and headers of the error, body of who owns the URL."""
+    if error.response is not None or error.code is None or error.code < 400:
+        return error
+    if isinstance(error, InternalServerError) and error.original_exception is not None:
+        error = explain(error.original_exception) or error
+
+    owned = owner(current_app, request.path)
+    response = (owned or _negotiated())(error)
+    response.status_code = error.code or 500
+    _add_headers(response, error)
+    if not owned:
+        response.vary.add("Accept")
+    return response
+
+
+def _negotiated() -> Renderer:
+    """A problem for a client that prefers JSON, a page for everyone else (RFC 9110 section 12.5.1)."""
+    if "json" not in request.headers.get("Accept", ""):
+        return _page
+    best = request.accept_mimetypes.best_match(["text/html", "application/json", "application/problem+json"])
+    return problem if best and best.endswith("json") else _page
+
+
+def _add_headers(response: Response, error: HTTPException) -> None:
+    """The error's own headers, such as Allow or Retry-After, win over those that every error has."""
+    headers = response.headers
+    for name, value in error.get_headers(request.environ):
+        if name.lower() not in ("content-type", "content-length"):
+            headers.add(name, value)
+    cacheable = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
+    headers.setdefault("Cache-Control", cacheable or "no-store")
+    headers.setdefault("X-Robots-Tag", "noindex")
+    headers.setdefault("X-Request-ID", reference(request.environ))

@@ -1,0 +1,86 @@
+"""Errors for programs: ``application/problem+json``, RFC 9457, and the exceptions to raise for them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, current_app, request
+from werkzeug.exceptions import HTTPException, SecurityError, default_exceptions
+
+from .references import reference
+
+_STOCK = {error.description for error in default_exceptions.values()}
+
+
+class InvalidAPIUsage(HTTPException):
+    """An error that the API's client can do something about.
+
+    As in Flask's documentation, "Returning API Errors as JSON".
+
+    A service's catalogue of errors are subclasses with a ``type``, ``title`` and ``code`` of their own::
+
+        class OutOfStock(InvalidAPIUsage):
+            code = 409
+            type = "https://example.org/problems/out-of-stock"
+            title = "Out of stock"
+
+    :param message: what happened and what to do, for the client's developer: the ``detail`` of the problem.
+    :param status_code: any status from 400 to 599.
+    :param payload: extension members of the problem.
+    :raises ValueError: the status is not that of an error.
+    """
+
+    type: str = "about:blank"
+    title: str | None = None
+
+    def __init__(self, message: str, status_code: int | None = None, payload: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = status_code or self.code or 400
+        self.payload = payload
+        if not 400 <= self.code <= 599:
+            raise ValueError(f"{self.code} is not the status of an error: use one from 400 to 599.")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**(self.payload or {}), "message": self.message}
+
+
+class InvalidBody(InvalidAPIUsage):
+    """422: the body is well-formed, but not what was asked for.
+
+    :param errors: for each wrong place its path in the body, such as ``("lines", 0, "price")``, and what is wrong.
+    """
+
+    code = 422
+
+    def __init__(self, errors: Iterable[tuple[Iterable[str | int], str]]) -> None:
+        members = [{"detail": detail, "pointer": pointer(path)} for path, detail in errors]
+        super().__init__("The body is not what is expected here; see errors.", payload={"errors": members})
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """A path in a JSON document as a JSON Pointer in URI fragment form, ``#/lines/0/price`` (RFC 6901 section 6)."""
+    return "#" + "".join("/" + quote(str(part).replace("~", "~0").replace("/", "~1"), safe="~") for part in path)
+
+
+def problem(error: HTTPException) -> Response:
+    """The renderer for programs: the error as a problem detail, with its reference as a member."""
+    members: dict[str, Any] = {}
+    kind, title, detail = "about:blank", None, sentence(error)
+    if isinstance(error, InvalidAPIUsage):
+        members = error.to_dict()
+        kind, title, detail = error.type, error.title, members.pop("message", detail)
+    members |= {"type": kind, "title": title or error.name, "status": error.code}
+    if detail:
+        members["detail"] = detail
+    members["reference"] = reference(request.environ)
+    return Response(current_app.json.dumps(members) + "\n", mimetype="application/problem+json")
+
+
+def sentence(error: HTTPException) -> str | None:
+    """What the application itself says of an error, as in ``abort(404, "There is no such post.")``.
+
+    None for Werkzeug's stock sentences, which say no more than the status does, and for the one that repeats the Host.
+    """
+    stock = error.description in _STOCK or isinstance(error, SecurityError)
+    return None if stock else error.description

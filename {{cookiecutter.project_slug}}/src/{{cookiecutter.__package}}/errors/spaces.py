@@ -1,0 +1,67 @@
+"""Whose URL is it? A blueprint owns its URL space, unknown URLs and wrong methods included.
+
+Routing gives a 404 or 405 to no blueprint, so a blueprint's own error handler never sees one:
+https://flask.palletsprojects.com/en/stable/errorhandling/#blueprint-error-handlers
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+from flask import Blueprint, Flask, Response
+from werkzeug.exceptions import HTTPException
+
+Renderer = Callable[[HTTPException], Response]
+"""Gives an error its body and content type. Status and headers are added by who calls it.
+
+A renderer with an ``init_app(app)`` is prepared with it, once for each application.
+"""
+
+
+class Space(NamedTuple):
+    prefix: str
+    owns: Callable[[str], object]
+    renderer: Renderer
+
+
+def claim(blueprint: Blueprint, renderer: Renderer) -> None:
+    """Answer every error below the blueprint's URL prefix with this renderer.
+
+    The prefix is the one really registered: given at registration, inherited by nesting, with variables in it.
+    Without a prefix the blueprint owns whatever nobody else has claimed.
+    """
+    blueprint.record(lambda state: _add(cast(Flask, state.app), state.url_prefix or "", renderer))
+
+
+def owner(app: Flask, path: str) -> Renderer | None:
+    """The renderer of the longest claimed prefix of a path, on a segment boundary; None outside every space.
+
+    :param path: ``request.path``: decoded, without the mount point of the application.
+    """
+    for space in spaces(app):
+        if space.owns(path):
+            return space.renderer
+    return None
+
+
+def spaces(app: Flask) -> list[Space]:
+    """What is claimed in this application, longest prefix first."""
+    found: list[Space] = app.extensions.setdefault("errors.spaces", [])
+    return found
+
+
+def _add(app: Flask, prefix: str, renderer: Renderer) -> None:
+    prepare(app, renderer)
+    spaces(app).append(Space(prefix, _owns(prefix), renderer))
+    spaces(app).sort(key=lambda space: space.prefix.count("/"), reverse=True)
+
+
+def prepare(app: Flask, renderer: Renderer) -> None:
+    if hasattr(renderer, "init_app"):
+        renderer.init_app(app)
+
+
+def _owns(prefix: str) -> Callable[[str], object]:
+    """Matches the paths below a prefix, whose variables, as in ``/<tenant>/api``, stand for one segment each."""
+    segments = re.split(r"<[^<>]*>", prefix.rstrip("/"))
+    return re.compile("[^/]+".join(map(re.escape, segments)) + "(/|$)").match

@@ -1,0 +1,79 @@
+"""One logging configuration for the service, gunicorn and the access log: text for people, JSON lines for programs.
+
+Records of the standard library and of structlog go one way, https://www.structlog.org/en/stable/standard-library.html
+"""
+
+import logging.config
+from typing import Any
+
+import structlog
+from flask import has_request_context, request
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from . import config, errors
+
+
+def configure(settings: config.Settings) -> None:
+    """Make this process log as the settings say."""
+    logging.config.dictConfig(configuration(settings))
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_COMMON, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def configuration(settings: config.Settings) -> dict[str, Any]:
+    """The dictionary for :func:`logging.config.dictConfig`; gunicorn takes the same as ``logconfig_dict``."""
+    text = (settings.LOG_FORMAT or ("text" if settings.FLASK_DEBUG else "json")) == "text"
+    through: dict[str, Any] = {"handlers": [], "propagate": True}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "default": {
+                "()": ProcessorFormatter,
+                "pass_foreign_args": True,
+                "foreign_pre_chain": [*_COMMON, structlog.stdlib.ExtraAdder(), _add_access],
+                "processors": [ProcessorFormatter.remove_processors_meta, *(_TEXT if text else _JSON)],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "default"}},
+        "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
+        "loggers": {"gunicorn.error": through, "gunicorn.access": through},
+    }
+
+
+def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if has_request_context():
+        event["request_id"] = errors.reference(request.environ)
+    return event
+
+
+def _add_access(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The atoms of gunicorn's access log as fields, so that no header can forge a line."""
+    atoms = event.pop("positional_args", None)
+    if event["_record"].name == "gunicorn.access" and isinstance(atoms, dict):
+        event.update({name: atoms[atom] for name, atom in _ACCESS.items()}, status=int(atoms["s"]))
+    return event
+
+
+_ACCESS = {
+    "method": "m",
+    "path": "U",
+    "bytes": "B",
+    "duration_ms": "M",
+    "remote_addr": "h",
+    "user_agent": "a",
+    "request_id": "{x-request-id}o",
+}
+_COMMON: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    _add_request_id,
+]
+_TEXT: list[Processor] = [structlog.dev.ConsoleRenderer()]
+_JSON: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

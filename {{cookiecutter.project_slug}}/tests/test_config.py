@@ -1,0 +1,65 @@
+"""Settings from outside, and what is said about wrong ones."""
+
+from pathlib import Path
+
+import pytest
+
+from {{ cookiecutter.__package }}.config import Settings, load
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def problems() -> list[str]:
+    with pytest.raises(SystemExit) as stop:
+        load()
+    return str(stop.value).splitlines()
+
+
+def test_production_needs_a_secret_key() -> None:
+    (problem,) = problems()
+    assert problem.startswith("SECRET_KEY: missing; make one with: python -c")
+
+
+def test_development_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    assert load().FLASK_DEBUG
+
+
+def test_every_problem_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "many")
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    assert [line.split(":")[0] for line in problems()] == ["LOG_LEVEL", "PORT", "SECRET_KEY"]
+
+
+def test_environment_wins_over_dotenv_wins_over_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("settings.toml").write_text('SECRET_KEY = "toml"\nPORT = 1\nWEB_CONCURRENCY = 1\n')
+    Path(".env").write_text("SETTINGS_FILE=settings.toml\nPORT=2\nWEB_CONCURRENCY=2\n")
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    settings = load()
+    assert (settings.SECRET_KEY, settings.PORT, settings.WEB_CONCURRENCY) == ("toml", 2, 3)
+
+
+def test_unknown_name_in_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("settings.toml").write_text('SECRET_KEY = "toml"\nSENTRY_DNS = ""\n')
+    monkeypatch.setenv("SETTINGS_FILE", "settings.toml")
+    assert problems() == ["SENTRY_DNS: not a setting; config.py has their names"]
+
+
+@pytest.mark.parametrize("content", [None, "SECRET_KEY ="])
+def test_unreadable_settings_file(monkeypatch: pytest.MonkeyPatch, content: str | None) -> None:
+    if content is not None:
+        Path("settings.toml").write_text(content)
+    monkeypatch.setenv("SETTINGS_FILE", "settings.toml")
+    (problem,) = problems()
+    assert problem.startswith("SETTINGS_FILE: settings.toml cannot be read as TOML")
+
+
+def test_trusted_hosts_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "test")
+    monkeypatch.setenv("TRUSTED_HOSTS", "example.org, .example.org")
+    assert load().TRUSTED_HOSTS == ["example.org", ".example.org"]
