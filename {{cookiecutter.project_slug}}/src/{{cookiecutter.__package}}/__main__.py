@@ -7,7 +7,8 @@ import os
 
 os.environ.setdefault("FLASK_DEBUG", "1")
 
-from . import config, create_app
+from . import create_app
 
 if __name__ == "__main__":
-    create_app().run(port=config.load().PORT)
+    app = create_app()
+    app.run(port=app.config["PORT"])

@@ -4,6 +4,7 @@ Records of the standard library and of structlog go one way, https://www.structl
 """
 
 import logging.config
+import sys
 from typing import Any
 
 import structlog
@@ -34,7 +35,7 @@ def configuration(settings: config.Settings) -> dict[str, Any]:
         "formatters": {
             "default": {
                 "()": ProcessorFormatter,
-                "pass_foreign_args": True,
+                "pass_foreign_args": not text,
                 "foreign_pre_chain": [*_COMMON, structlog.stdlib.ExtraAdder(), _add_access],
                 "processors": [ProcessorFormatter.remove_processors_meta, *(_TEXT if text else _JSON)],
             }
@@ -52,7 +53,7 @@ def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _add_access(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """The atoms of gunicorn's access log as fields, so that no header can forge a line."""
+    """The atoms of gunicorn's access log as fields of the JSON, so that no header can forge a line."""
     atoms = event.pop("positional_args", None)
     if event["_record"].name == "gunicorn.access" and isinstance(atoms, dict):
         event.update({name: atoms[atom] for name, atom in _ACCESS.items()}, status=int(atoms["s"]))
@@ -75,5 +76,5 @@ _COMMON: list[Processor] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     _add_request_id,
 ]
-_TEXT: list[Processor] = [structlog.dev.ConsoleRenderer()]
+_TEXT: list[Processor] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
 _JSON: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -25,10 +25,22 @@ class InsufficientStorage(HTTPException):
     code = 507
 
 
+def meaning(error: BaseException) -> HTTPException | None:
+    """The HTTP error that an exception, or one that it was raised from, amounts to; None for a bug."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        if found := explain(cause):
+            return found
+        seen.add(id(cause))
+        cause = cause.__cause__
+    return None
+
+
 @singledispatch
 def explain(error: BaseException) -> HTTPException | None:
-    """The HTTP error that an exception, or the one it was raised from, amounts to; None for a bug."""
-    return explain(error.__cause__) if error.__cause__ else None
+    """The HTTP error that this very exception amounts to; None where it says nothing. Register more of them."""
+    return None
 
 
 @explain.register
@@ -41,7 +53,7 @@ def _(error: OSError) -> HTTPException | None:
         return GatewayTimeout()
     if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
         return BadGateway()
-    return explain(error.__cause__) if error.__cause__ else None
+    return None
 
 
 @explain.register

@@ -7,7 +7,7 @@ handler for a class. Not for :exc:`Exception`: then neither Flask's log nor Sent
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from .causes import explain
+from .causes import meaning
 from .pages import Pages
 from .problems import problem
 from .references import reference
@@ -31,7 +31,7 @@ def handle(error: HTTPException) -> HTTPException | Response:
     if error.response is not None or error.code is None or error.code < 400:
         return error
     if isinstance(error, InternalServerError) and error.original_exception is not None:
-        error = explain(error.original_exception) or error
+        error = meaning(error.original_exception) or error
 
     owned = owner(current_app, request.path)
     response = (owned or _negotiated())(error)

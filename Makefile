@@ -1,0 +1,35 @@
+# make demo       bake the default project into build/my-service and start it on http://127.0.0.1:8000 (PORT changes it)
+# make test       everything that has to pass, the generated project's own tests among it
+# make bench      time and memory against bare Flask, as ratios
+# make pictures   the pictures of the README, taken in Chromium
+
+export PORT ?= 8000
+DEMO := build/my-service
+UV := $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
+
+.PHONY: demo test bench pictures
+demo: $(UV)
+	@rm -rf $(DEMO)
+	@$(UV) tool run --quiet cookiecutter --no-input --output-dir build . >/dev/null
+	@cd $(DEMO) && $(UV) sync --quiet --no-dev
+	@echo "Open http://127.0.0.1:$(PORT)/ in a browser, or ask in another terminal for"
+	@echo "  a page error    curl -i http://127.0.0.1:$(PORT)/no-such-page"
+	@echo "  an API error    curl -i http://127.0.0.1:$(PORT)/api/posts/0"
+	@echo "  a 405           curl -i -X DELETE http://127.0.0.1:$(PORT)/api/posts"
+	@echo "Ctrl-C stops the service. Its log:"
+	@cd $(DEMO) && SECRET_KEY=$$(python3 -c 'import secrets; print(secrets.token_hex())') LOG_FORMAT=text exec .venv/bin/gunicorn
+
+test: $(UV)
+	$(UV) run ruff format --check
+	$(UV) run ruff check
+	$(UV) run pytest
+
+bench: $(UV)
+	$(UV) run python benchmarks/errors.py
+
+pictures: $(UV)
+	$(UV) run python tests/pictures.py
+
+# Where uv is not installed, it is brought here.
+$(CURDIR)/.tools/bin/uv:
+	python3 -m pip install --quiet --target .tools uv
