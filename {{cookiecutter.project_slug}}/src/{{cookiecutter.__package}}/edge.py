@@ -8,7 +8,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import errors
+from . import errors, health
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,7 @@ def init_app(app: flask.Flask) -> None:
     app.request_class = Request
     app.json = StrictJSON(app)
     app.before_request(refuse_large_body)
-    app.wsgi_app = Edge(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Edge(app.wsgi_app, app.config["TRUSTED_HOSTS"])  # type: ignore[method-assign]
     if hops := app.config["PROXY_HOPS"]:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
 
@@ -38,10 +38,13 @@ def init_app(app: flask.Flask) -> None:
 class Edge:
     """WSGI middleware (PEP 3333): the first to see a request, the last to see a response."""
 
-    def __init__(self, application: "WSGIApplication") -> None:
+    def __init__(self, application: "WSGIApplication", trusted_hosts: list[str] | None) -> None:
         self.application = application
+        self.trusted_hosts = trusted_hosts
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        if self.trusted_hosts and environ["PATH_INFO"] in health.PATHS:
+            environ["HTTP_HOST"] = self.trusted_hosts[0].lstrip(".")  # probes ask for an address, not a name
         every = (*SECURITY_HEADERS, ("X-Request-ID", errors.reference(environ)))
         _insist_on_whole_body(environ)
 

@@ -2,6 +2,9 @@
 
 from flask import Blueprint, Response
 
+PATHS = ("/healthz", "/readyz")
+"""Answered whatever the Host."""
+
 bp = Blueprint("health", __name__)
 
 
