@@ -10,34 +10,42 @@ import re
 import sys
 import unicodedata
 
-ANSWERS = json.loads(r'''{{ cookiecutter | tojson }}''')
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 SLUG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-TAKEN = {
-    "tests": "is the name of the folder with the tests",
-    "src": "is the name of the folder with the source",
-    "migrations": "is the name of the folder with the migrations",
-    **dict.fromkeys(
-        "alembic annotated_types blinker click dotenv flask flask_alembic flask_sqlalchemy_lite gunicorn httpx"
-        " itsdangerous jinja2 markupsafe mypy psycopg pydantic pydantic_core pydantic_settings pytest pytest_flask ruff"
-        " sentry_sdk sqlalchemy stamina structlog typing_extensions typing_inspection urllib3 uv werkzeug".split(),
-        "is the name of a library that the service uses",
-    ),
-}
+FOLDERS = {"migrations", "src", "tests"}
+OTHER_PYTHONS = """
+    aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp lib2to3 mailcap
+    msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test uu xdrlib
+"""
+LIBRARIES = """
+    alembic annotated_types ast_serialize blinker certifi click conftest dotenv flask flask_alembic
+    flask_sqlalchemy_lite gunicorn hatchling httpx iniconfig itsdangerous jinja2 librt markupsafe mypy mypy_extensions
+    mypyc packaging pathspec pip pluggy psycopg py pydantic pydantic_core pydantic_settings pygments pytest pytest_flask
+    python_dotenv ruff sentry_sdk setuptools sqlalchemy stamina structlog typing_extensions typing_inspection urllib3
+    uv werkzeug wheel
+"""
+WINDOWS = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 
 
 def slug_problem(slug):
     package = slug.replace("-", "_")
-    if len(slug) > 50:
-        return "is longer than 50 characters"
     if not SLUG.fullmatch(slug):
         return "is not made of lower-case ASCII words, each joined to the next by one - or _, starting with a letter"
+    if len(slug) > 50:
+        return "is longer than 50 characters"
     if keyword.iskeyword(package) or keyword.issoftkeyword(package):
         return "is a keyword of Python"
-    if package in sys.stdlib_module_names:
+    if package in sys.stdlib_module_names or package in OTHER_PYTHONS.split():
         return "is the name of a module of Python's standard library"
-    return TAKEN.get(package)
+    if package in LIBRARIES.split():
+        return "is the name of a library that the service is made or tested with"
+    if package in FOLDERS:
+        return "is the name of a folder of the project"
+    if WINDOWS.fullmatch(package):
+        return "is a name that Windows reserves"
+    return None
 
 
 def text_problem(text):

@@ -24,10 +24,11 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     sentry.init_app(app)
     edge.init_app(app)
-    errors.init_app(app)
 
     app.register_blueprint(site.bp)
     app.register_blueprint(blog.bp)
     app.register_blueprint(api.bp)
     app.register_blueprint(health.bp)
+
+    errors.init_app(app)  # last, so that a blueprint's templates may be error pages too
     return app

@@ -103,6 +103,9 @@ class StrictJSON(DefaultJSONProvider):
 
     sort_keys = False
 
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return super().dumps(obj, **{"allow_nan": False, **kwargs})
+
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         try:
             return json.loads(s, parse_constant=_refuse_constant, **kwargs)

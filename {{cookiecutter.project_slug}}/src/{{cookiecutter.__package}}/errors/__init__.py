@@ -16,7 +16,7 @@ Following https://flask.palletsprojects.com/en/stable/errorhandling/
 """
 
 from .causes import InsufficientStorage, explain
-from .handlers import init_app
+from .handlers import handle, init_app
 from .pages import Pages
 from .problems import InvalidAPIUsage, InvalidBody, problem
 from .references import reference
@@ -30,6 +30,7 @@ __all__ = [
     "Renderer",
     "claim",
     "explain",
+    "handle",
     "init_app",
     "problem",
     "reference",

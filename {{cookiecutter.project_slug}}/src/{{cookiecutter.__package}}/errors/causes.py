@@ -14,7 +14,7 @@ import random
 import socket
 import ssl
 from functools import singledispatch
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException, ServiceUnavailable
 
@@ -70,7 +70,12 @@ def _(error: OSError) -> HTTPException:
 
 @explain.register
 def _(error: URLError) -> HTTPException | None:
-    return explain(error.reason) if isinstance(error.reason, OSError) else BadGateway()
+    return explain(error.reason) if isinstance(error.reason, OSError) else None
+
+
+@explain.register
+def _(error: HTTPError) -> HTTPException:
+    return BadGateway()
 
 
 @explain.register

@@ -13,6 +13,7 @@ from .problems import problem
 from .references import reference
 from .spaces import Renderer, owner, prepare
 
+_OF_THE_BODY = ("content-type", "content-length")
 _page = Pages("errors")
 
 
@@ -28,12 +29,24 @@ def init_app(app: Flask) -> None:
 
 def handle(error: HTTPException) -> HTTPException | Response:
     """The answer: status and headers of the error, body of who owns the URL."""
-    if error.response is not None or error.code is None or error.code < 400:
+    if error.response is not None or error.code is None or not 400 <= error.code <= 599:
         return error
-    if isinstance(error, InternalServerError) and error.original_exception is not None:
-        error = meaning(error.original_exception) or error
-
     owned = owner(current_app, request.path)
+    if isinstance(error, InternalServerError) and error.original_exception is not None:
+        return _crash(error, error.original_exception, owned)
+    return _answer(error, owned)
+
+
+def _crash(error: InternalServerError, original: BaseException, owned: Renderer | None) -> Response:
+    """Nobody answers if this fails, so what can be registered from outside has a last resort: it is ours."""
+    try:
+        return _answer(meaning(original) or error, owned)
+    except Exception:
+        current_app.logger.exception("A crash could not be answered as it should be")
+        return _answer(error, problem if owned is problem else None)
+
+
+def _answer(error: HTTPException, owned: Renderer | None) -> Response:
     response = (owned or _negotiated())(error)
     response.status_code = error.code or 500
     _add_headers(response, error)
@@ -44,7 +57,7 @@ def handle(error: HTTPException) -> HTTPException | Response:
 
 def _negotiated() -> Renderer:
     """A problem for a client that prefers JSON, a page for everyone else (RFC 9110 section 12.5.1)."""
-    if "json" not in request.headers.get("Accept", ""):
+    if "json" not in request.headers.get("Accept", "").lower():
         return _page
     best = request.accept_mimetypes.best_match(["text/html", "application/json", "application/problem+json"])
     return problem if best and best.endswith("json") else _page
@@ -53,9 +66,10 @@ def _negotiated() -> Renderer:
 def _add_headers(response: Response, error: HTTPException) -> None:
     """The error's own headers, such as Allow or Retry-After, win over those that every error has."""
     headers = response.headers
-    for name, value in error.get_headers(request.environ):
-        if name.lower() not in ("content-type", "content-length"):
-            headers.add(name, value)
+    own = [header for header in error.get_headers(request.environ) if header[0].lower() not in _OF_THE_BODY]
+    for name, _ in own:
+        headers.remove(name)
+    headers.extend(own)
     cacheable = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
     headers.setdefault("Cache-Control", cacheable or "no-store")
     headers.setdefault("X-Robots-Tag", "noindex")

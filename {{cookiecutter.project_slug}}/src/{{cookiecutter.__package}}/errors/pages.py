@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 
@@ -42,18 +42,21 @@ class Pages:
         self.folder = folder
 
     def __call__(self, error: HTTPException) -> Response:
-        if current_app.debug:
-            self.init_app(current_app)
-        pages: dict[str, Page] = current_app.extensions["errors.pages"][self.folder]
-        code = str(error.code)
-        page = pages.get(code) or pages[f"{code[0]}xx"]
+        page = self._page(str(error.code))
         detail = sentence(error)
         body = page.body % {
             b"reference": reference(request.environ).encode(),
             b"mount_point": quote(request.environ.get("SCRIPT_NAME", ""), encoding="latin-1").encode(),
-            b"sentence": f"<p>{escape(detail)}</p>".encode() if detail else b"",
+            b"sentence": f"<p>{escape(detail)}</p>".encode(errors="replace") if detail else b"",
         }
         return Response(body, mimetype="text/html", headers={"Content-Security-Policy": page.policy})
+
+    def _page(self, code: str) -> Page:
+        prepared = current_app.extensions.get("errors.pages", {})
+        if self.folder not in prepared or current_app.debug:
+            self.init_app(current_app)
+        pages: dict[str, Page] = current_app.extensions["errors.pages"][self.folder]
+        return pages.get(code) or pages[f"{code[0]}xx"]
 
     def init_app(self, app: Flask) -> None:
         """Render the pages of this folder for an application.
@@ -67,7 +70,7 @@ class Pages:
         pages = {}
         for folder in ("errors", self.folder):
             for name in environment.list_templates(["html"]):
-                if re.fullmatch(rf"{folder}/[45](\d\d|xx)\.html", name):
+                if re.fullmatch(rf"{re.escape(folder)}/[45](\d\d|xx)\.html", name):
                     pages[Path(name).stem] = _render(environment, name)
         app.extensions.setdefault("errors.pages", {})[self.folder] = pages
 
@@ -75,7 +78,7 @@ class Pages:
 def _render(environment: Environment, name: str) -> Page:
     try:
         html = environment.get_template(name).render({hole: f"\0{hole}\0" for hole in _HOLES})
-    except TemplateError as error:
+    except Exception as error:
         raise RuntimeError(
             f"The error page {name} cannot be rendered: {error}. Error pages are rendered at start-up and stand alone:"
             " they have no url_for, no request and no context processor."
@@ -83,6 +86,8 @@ def _render(environment: Environment, name: str) -> Page:
     body = html.replace("%", "%%")
     for hole in _HOLES:
         body = body.replace(f"\0{hole}\0", f"%({hole})s")
+    if "\0" in body:
+        raise RuntimeError(f"The error page {name} changes one of {', '.join(_HOLES)}: each has to stand as it is.")
     return Page(body.encode(), _policy(html))
 
 

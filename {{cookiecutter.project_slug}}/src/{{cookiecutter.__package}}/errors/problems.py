@@ -9,6 +9,8 @@ from werkzeug.exceptions import HTTPException, SecurityError, default_exceptions
 
 from .references import reference
 
+Payload = Mapping[str, Any] | Iterable[tuple[str, Any]]
+
 _STOCK = {error.description for error in default_exceptions.values()}
 
 
@@ -30,19 +32,20 @@ class InvalidAPIUsage(HTTPException):
     :raises ValueError: the status is not that of an error.
     """
 
+    status_code: int = 400
     type: str = "about:blank"
     title: str | None = None
 
-    def __init__(self, message: str, status_code: int | None = None, payload: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, message: str, status_code: int | None = None, payload: Payload | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.code = status_code or self.code or 400
+        self.code = self.status_code = (self.code or self.status_code) if status_code is None else status_code
         self.payload = payload
         if not 400 <= self.code <= 599:
             raise ValueError(f"{self.code} is not the status of an error: use one from 400 to 599.")
 
     def to_dict(self) -> dict[str, Any]:
-        return {**(self.payload or {}), "message": self.message}
+        return {**dict(self.payload or ()), "message": self.message}
 
 
 class InvalidBody(InvalidAPIUsage):
@@ -82,5 +85,7 @@ def sentence(error: HTTPException) -> str | None:
 
     None for Werkzeug's stock sentences, which say no more than the status does, and for the one that repeats the Host.
     """
-    stock = error.description in _STOCK or isinstance(error, SecurityError)
-    return None if stock else error.description
+    if error.description is None or isinstance(error, SecurityError):
+        return None
+    said = str(error.description)
+    return None if said in _STOCK else said

@@ -52,8 +52,9 @@ def spaces(app: Flask) -> list[Space]:
 
 def _add(app: Flask, prefix: str, renderer: Renderer) -> None:
     prepare(app, renderer)
+    prefix = prefix.rstrip("/")
     spaces(app).append(Space(prefix, _owns(prefix), renderer))
-    spaces(app).sort(key=lambda space: space.prefix.count("/"), reverse=True)
+    spaces(app).sort(key=lambda space: (space.prefix.count("/"), -space.prefix.count("<")), reverse=True)
 
 
 def prepare(app: Flask, renderer: Renderer) -> None:
@@ -63,5 +64,5 @@ def prepare(app: Flask, renderer: Renderer) -> None:
 
 def _owns(prefix: str) -> Callable[[str], object]:
     """Matches the paths below a prefix, whose variables, as in ``/<tenant>/api``, stand for one segment each."""
-    segments = re.split(r"<[^<>]*>", prefix.rstrip("/"))
-    return re.compile("[^/]+".join(map(re.escape, segments)) + "(/|$)").match
+    segments = re.split(r"<[^<>]*>", prefix)
+    return re.compile("[^/]+".join(map(re.escape, segments)) + r"(/|\Z)").match

@@ -1,0 +1,233 @@
+"""What is baked: of every combination of options, and of every file of the template."""
+
+import ast
+import fnmatch
+import io
+import itertools
+import json
+import re
+import tokenize
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from baking import PROJECT_FOLDER, files, git, run_cookiecutter, template_files, texts
+from conftest import TEMPLATE, Bake, bake_into
+from cookiecutter.generate import is_copy_only_path
+from packaging.licenses import canonicalize_license_expression
+
+OPTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+COMBINATIONS = [
+    {"license": license_name, "ci": ci} for license_name, ci in itertools.product(OPTIONS["license"], OPTIONS["ci"])
+]
+LICENSE_STARTS = {
+    "MIT": r"MIT License\n\nCopyright \(c\) \d{4} Ada Lovelace\n\nPermission is hereby granted, free of charge",
+    "BSD-3-Clause": r"BSD 3-Clause License\n\nCopyright \(c\) \d{4}, Ada Lovelace\n\nRedistribution and use",
+    "Apache-2.0": r"\n +Apache License\n +Version 2\.0, January 2004\n",
+    "Proprietary": r"Copyright \(c\) \d{4} Ada Lovelace\. All rights reserved\.\n\nNo part of this software",
+}
+CI_FILES = {"GitHub": {".github/workflows/ci.yml"}, "GitLab": {".gitlab-ci.yml"}, "none": set()}
+
+WINDOWS_FORBIDS = re.compile(r'.*[<>:"|?*\\\x00-\x1f].*|.*[. ]|(con|prn|aux|nul|com\d|lpt\d)(\..*)?', re.IGNORECASE)
+MACHINE_PATH = re.compile(rf"/home/|/root/|/Users/|/tmp/|\b[A-Z]:\\|{re.escape(str(TEMPLATE))}")
+DOCUMENTATION_HOSTS = {
+    "127.0.0.1",
+    "docs.astral.sh",
+    "example.org",
+    "flask.palletsprojects.com",
+    "gunicorn.org",
+    "www.apache.org",
+    "www.rfc-editor.org",
+    "www.structlog.org",
+    "www.w3.org",
+}
+
+
+class Baked:
+    """A project, and the options that it was made with."""
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        self.options = options
+        self.folder = bake_into(folder, author_name="Ada Lovelace", **options)
+        self.texts = texts(self.folder)
+
+    def ending_in(self, *suffixes: str) -> dict[str, str]:
+        return {path: text for path, text in self.texts.items() if path.endswith(suffixes)}
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda options: "-".join(options.values()))
+def baked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Baked:
+    return Baked(tmp_path_factory.mktemp("baked"), **request.param)
+
+
+def project_files() -> list[str]:
+    """The files of the template that become files of the project, with their unrendered names."""
+    return [path.removeprefix(PROJECT_FOLDER) for path in template_files() if path.startswith(PROJECT_FOLDER)]
+
+
+def rendered(path: str) -> str:
+    return path.replace("{{cookiecutter.__package}}", "my_service")
+
+
+def test_files_are_exactly_those_of_the_template_and_those_chosen(baked: Baked) -> None:
+    always = {rendered(path) for path in project_files() if "{%" not in path}
+    assert set(baked.texts) == always | {"LICENSE"} | CI_FILES[baked.options["ci"]]
+
+
+def test_no_folder_is_empty(baked: Baked) -> None:
+    assert [path for path in baked.folder.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
+
+
+def test_license_is_the_chosen_one(baked: Baked) -> None:
+    assert re.match(LICENSE_STARTS[baked.options["license"]], baked.texts["LICENSE"])
+
+
+def test_license_of_the_package_is_the_chosen_one(baked: Baked) -> None:
+    expression = tomllib.loads(baked.texts["pyproject.toml"])["project"]["license"]
+    assert expression.removeprefix("LicenseRef-") == baked.options["license"]
+    assert canonicalize_license_expression(expression) == expression
+
+
+def test_nothing_is_left_unrendered(baked: Baked) -> None:
+    for path, text in baked.texts.items():
+        assert "cookiecutter" not in text.lower(), path
+        if not (path.startswith("src/") and path.endswith(".html")):
+            assert "{%" not in text, path
+
+
+def test_toml_and_yaml_load(baked: Baked) -> None:
+    for text in baked.ending_in(".toml").values():
+        tomllib.loads(text)
+    for text in baked.ending_in(".yml", ".yaml").values():
+        assert isinstance(yaml.safe_load(text), dict)
+
+
+def test_python_compiles(baked: Baked) -> None:
+    for path, text in baked.ending_in(".py").items():
+        compile(text, path, "exec")
+
+
+def test_lines_end_in_line_feeds_the_last_one_too(baked: Baked) -> None:
+    for path, text in baked.texts.items():
+        assert "\r" not in text, path
+        assert text == "" or text.endswith("\n"), path
+
+
+def test_windows_allows_every_name(baked: Baked) -> None:
+    assert_windows_allows(list(baked.texts))
+
+
+def test_no_machine_and_no_host_is_named(baked: Baked) -> None:
+    for path, text in baked.texts.items():
+        assert not MACHINE_PATH.search(text), path
+        if not path.startswith("tests/"):
+            assert set(re.findall(r"https?://([\w.-]+)", text)) <= DOCUMENTATION_HOSTS, path
+
+
+def test_windows_allows_every_name_of_the_template() -> None:
+    assert_windows_allows(template_files())
+
+
+def test_template_has_line_feeds_only() -> None:
+    assert "* text=auto eol=lf\n" in (TEMPLATE / ".gitattributes").read_text()
+    listed = git(TEMPLATE, "ls-files", "--eol").splitlines()
+    assert [line for line in listed if "crlf" in line or "mixed" in line] == []
+
+
+def assert_windows_allows(paths: list[str]) -> None:
+    names = {name for path in paths for name in path.split("/")}
+    assert [name for name in names if WINDOWS_FORBIDS.fullmatch(name)] == []
+    assert len({path.lower() for path in paths}) == len(paths)
+
+
+def test_source_is_copied_byte_for_byte(bake: Bake) -> None:
+    made = files(bake() / "src")
+    assert made == {rendered(path): content for path, content in files(TEMPLATE / PROJECT_FOLDER / "src").items()}
+
+
+def test_github_workflow_is_copied_byte_for_byte(bake: Bake) -> None:
+    """Its expressions look like Jinja's: all of it stands between ``raw`` and ``endraw``, if it has any.
+
+    A pattern of ``_copy_without_render`` would not do: cookiecutter then does not skip the file where it is not chosen.
+    """
+    (template,) = files(TEMPLATE / PROJECT_FOLDER / ".github/workflows").values()
+    (made,) = files(bake(ci="GitHub") / ".github/workflows").values()
+    assert made == template.replace(b"{% raw %}", b"").replace(b"{% endraw %}", b"")
+
+
+def is_copied(path: str) -> bool:
+    return bool(is_copy_only_path(path, {"cookiecutter": OPTIONS}))
+
+
+def test_every_file_below_src_has_a_pattern() -> None:
+    assert [path for path in project_files() if path.startswith("src/") and not is_copied(path)] == []
+
+
+def test_every_pattern_has_a_file() -> None:
+    patterns = OPTIONS["_copy_without_render"]
+    assert [pattern for pattern in patterns if not fnmatch.filter(project_files(), pattern)] == []
+
+
+def test_no_pattern_matches_a_folder() -> None:
+    """cookiecutter -f would delete that folder first, the user's own files in it too."""
+    folders = {parent.as_posix() for path in project_files() for parent in Path(path).parents}
+    assert [folder for folder in folders if is_copied(folder)] == []
+
+
+def test_no_pattern_matches_a_file_with_a_conditional_name() -> None:
+    """cookiecutter would copy it to the name "" where it is not chosen, and crash."""
+    assert [path for path in project_files() if "{%" in path and is_copied(path)] == []
+
+
+def test_existing_folder_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "my-service/src").mkdir(parents=True)
+    (tmp_path / "my-service/src/own.py").write_text("own\n")
+    result = run_cookiecutter(TEMPLATE, "--no-input", folder=tmp_path)
+    assert result.returncode != 0
+    assert "already exists" in result.stdout
+    assert files(tmp_path) == {"my-service/src/own.py": b"own\n"}
+
+
+@pytest.mark.parametrize("ci", OPTIONS["ci"])
+def test_overwriting_restores_ours_and_keeps_the_users_own(tmp_path: Path, bake: Bake, ci: str) -> None:
+    made = bake(ci=ci)
+    before = files(made)
+    own = ["own.py", "src/my_service/own.py", "src/my_service/errors/own.py", ".github/workflows/own.yml"]
+    for path in own:
+        (made / path).parent.mkdir(parents=True, exist_ok=True)
+        (made / path).write_text("own\n")
+    (made / "src/my_service/config.py").write_text("changed\n")
+
+    result = run_cookiecutter(TEMPLATE, "--no-input", "--overwrite-if-exists", f"ci={ci}", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert files(made) == before | dict.fromkeys(own, b"own\n")
+
+
+def code_lines(source: str) -> int:
+    """Lines that hold code: not blank, no comment, no docstring."""
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
+
+
+def test_what_counts_as_a_line_of_code() -> None:
+    assert code_lines('"""A\n\ndocstring."""\n\n# why\nx = (\n    1,\n)  # because\n\n"""On x."""\n') == 3
+
+
+@pytest.mark.parametrize(("folder", "limit"), [("src", 900), ("src/my_service/errors", 450)])
+def test_source_can_be_read_in_one_sitting(bake: Bake, folder: str, limit: int) -> None:
+    sources = {path: text for path, text in texts(bake() / folder).items() if path.endswith(".py")}
+    assert sum(code_lines(source) for source in sources.values()) < limit
+
+
+def test_create_app_fits_on_a_screen(bake: Bake) -> None:
+    tree = ast.parse((bake() / "src/my_service/__init__.py").read_text())
+    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "create_app")
+    assert (function.end_lineno or 0) - function.lineno + 1 < 60
