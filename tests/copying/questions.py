@@ -1,0 +1,218 @@
+"""What the owner of the shop asks of the ``errors`` folder they have copied."""
+
+from pathlib import Path
+
+import pytest
+from flask import Blueprint, Flask
+from flask.testing import FlaskClient
+from shop import create_app, errors
+from werkzeug.test import TestResponse
+
+PAGE, PROBLEM = "text/html", "application/problem+json"
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    return create_app().test_client()
+
+
+@pytest.fixture
+def templates(tmp_path: Path) -> Path:
+    """The templates folder of :func:`other`, another application."""
+    (tmp_path / "errors").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def other(templates: Path) -> Flask:
+    """An application without anything yet."""
+    return Flask("other", template_folder=templates)
+
+
+def kind(response: TestResponse) -> tuple[int, str | None]:
+    return response.status_code, response.mimetype
+
+
+# The shop
+
+
+def test_what_works_still_works(client: FlaskClient) -> None:
+    assert client.get("/").text == "<h1>The shop</h1>\n<p>0 things in your cart</p>"
+
+
+@pytest.mark.parametrize(
+    ("url", "status"), [("/unknown", 404), ("/backoffice/unknown", 404), ("/orders/7", 410), ("/crash", 500)]
+)
+def test_person_gets_a_page(client: FlaskClient, url: str, status: int) -> None:
+    assert kind(client.get(url)) == (status, PAGE)
+
+
+PREFIXES = ["/api", "/backoffice/stock", "/bank", "/acme/api", "/%C3%A9/api"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize(
+    ("method", "url", "status"),
+    [("GET", "", 404), ("GET", "/unknown", 404), ("PUT", "/crash", 405), ("GET", "/crash", 500)],
+)
+def test_program_gets_a_problem_below_every_kind_of_prefix(
+    client: FlaskClient, prefix: str, method: str, url: str, status: int
+) -> None:
+    assert kind(client.open(prefix + url, method=method)) == (status, PROBLEM)
+
+
+@pytest.mark.parametrize("url", ["/unused/crash", "/stock/crash", "/acme/apis", "/acme/x/api", "/apis"])
+def test_other_prefixes_are_for_people(client: FlaskClient, url: str) -> None:
+    assert kind(client.get(url)) == (404, PAGE)
+
+
+def test_who_prefers_json_gets_it(client: FlaskClient) -> None:
+    response = client.get("/unknown", headers={"Accept": "application/json"})
+    assert kind(response) == (404, PROBLEM)
+    assert response.headers["Vary"] == "Accept"
+
+
+def test_page_says_what_the_application_says(client: FlaskClient) -> None:
+    assert "<p>Order 7 &lt;was&gt; deleted.</p>" in client.get("/orders/7").text
+
+
+def test_problem_says_what_the_application_says(client: FlaskClient) -> None:
+    assert client.get("/api/orders/7").get_json()["detail"] == "Order 7 <was> deleted."
+
+
+@pytest.mark.parametrize("url", ["/crash", "/api/crash"])
+def test_crash_shows_nothing_of_itself(client: FlaskClient, url: str) -> None:
+    crash = client.get(url).text
+    assert "secret" not in crash
+    assert "RuntimeError" not in crash
+
+
+def test_error_keeps_its_headers(client: FlaskClient) -> None:
+    assert set(client.put("/orders/7").allow) == {"GET", "HEAD", "OPTIONS"}
+    assert set(client.put("/api/orders/7").allow) == {"GET", "HEAD", "OPTIONS"}
+
+
+@pytest.mark.parametrize("url", ["/unknown", "/api/unknown", "/crash", "/api/crash"])
+def test_reference_is_made_and_is_the_request_id(client: FlaskClient, url: str) -> None:
+    first, second = client.get(url), client.get(url)
+    assert first.headers["X-Request-ID"] != second.headers["X-Request-ID"]
+    assert len(first.headers["X-Request-ID"]) == 32
+    assert first.text.count(first.headers["X-Request-ID"]) == 1
+
+
+@pytest.mark.parametrize("url", ["/unknown", "/api/unknown"])
+def test_request_id_of_the_client_is_the_reference(client: FlaskClient, url: str) -> None:
+    response = client.get(url, headers={"X-Request-ID": "abc-123"})
+    assert response.headers["X-Request-ID"] == "abc-123"
+    assert response.text.count("abc-123") == 1
+
+
+def test_template_of_the_application_wins(client: FlaskClient) -> None:
+    page = client.get("/unknown").text
+    assert "<h1>We do not sell that</h1>" in page
+    assert "Page not found" not in page
+
+
+@pytest.mark.parametrize(
+    ("mount_point", "home"), [("", "/"), ("/shop", "/shop/"), ("/a%20b/caf%C3%A9", "/a%20b/caf%C3%A9/")]
+)
+def test_way_home_leads_to_the_mount_point(client: FlaskClient, mount_point: str, home: str) -> None:
+    page = client.get("/unknown", base_url=f"http://localhost{mount_point}").text
+    assert f'<a href="{home}">Go to the shop</a>' in page
+
+
+def test_mount_point_is_no_part_of_a_claimed_prefix(client: FlaskClient) -> None:
+    assert kind(client.get("/api/unknown", base_url="http://localhost/shop")) == (404, PROBLEM)
+    assert kind(client.get("/unknown", base_url="http://localhost/api")) == (404, PAGE)
+
+
+# Applications put together in other ways
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ url_for('home') }}",
+        "{{ request.path }}",
+        "{% if session %}{% endif %}",
+        "{% extends 'layout.html' %}",
+        "{% extends 'missing.html' %}",
+        "{{ reference|currency }}",
+        "{{ reference + 1 }}",
+        "{% block %}",
+    ],
+)
+def test_template_that_does_not_stand_alone_is_a_start_up_error_that_names_it(
+    other: Flask, templates: Path, template: str
+) -> None:
+    (templates / "layout.html").write_text("{{ url_for('home') }}")
+    (templates / "errors/404.html").write_text(template)
+    with pytest.raises(RuntimeError, match=r"errors/404\.html .*stand alone"):
+        errors.init_app(other)
+
+
+def test_any_letter_of_a_template_survives(other: Flask, templates: Path) -> None:
+    (templates / "errors/404.html").write_text("100% %s %(x)s {x} \\1 漢字 {{ reference }}", "utf-8")
+    errors.init_app(other)
+    page = other.test_client().get("/", headers={"X-Request-ID": "abc"})
+    assert page.text == "100% %s %(x)s {x} \\1 漢字 abc"
+
+
+@pytest.mark.parametrize(("debug", "second"), [(True, "after"), (False, "before")])
+def test_debug_mode_renders_afresh_and_production_does_not(
+    other: Flask, templates: Path, debug: bool, second: str
+) -> None:
+    (templates / "errors/404.html").write_text("before")
+    other.debug = debug
+    errors.init_app(other)
+    client = other.test_client()
+    assert client.get("/").text == "before"
+    (templates / "errors/404.html").write_text("after")
+    assert client.get("/").text == second
+
+
+@pytest.mark.parametrize("order", ["claim register init", "claim init register", "init claim register"])
+def test_claiming_and_registering_work_before_and_after_init_app(other: Flask, order: str) -> None:
+    api = Blueprint("api", __name__, url_prefix="/api")
+    steps = {
+        "claim": lambda: errors.claim(api, errors.problem),
+        "register": lambda: other.register_blueprint(api),
+        "init": lambda: errors.init_app(other),
+    }
+    for step in order.split():
+        steps[step]()
+    assert kind(other.test_client().get("/api/unknown")) == (404, PROBLEM)
+    assert kind(other.test_client().get("/unknown")) == (404, PAGE)
+
+
+def test_claim_of_a_registered_blueprint_is_refused(other: Flask) -> None:
+    api = Blueprint("api", __name__, url_prefix="/api")
+    other.register_blueprint(api)
+    with pytest.raises(AssertionError, match="already been registered"):
+        errors.claim(api, errors.problem)
+
+
+def test_blueprint_registered_twice_owns_both_prefixes(other: Flask) -> None:
+    api = Blueprint("api", __name__)
+    errors.claim(api, errors.problem)
+    errors.init_app(other)
+    for version in ("v1", "v2"):
+        other.register_blueprint(api, url_prefix=f"/{version}", name=version)
+    answers = {version: other.test_client().get(f"/{version}/unknown").mimetype for version in ("v1", "v2", "v3")}
+    assert answers == {"v1": PROBLEM, "v2": PROBLEM, "v3": PAGE}
+
+
+def test_two_applications_with_the_same_blueprint_do_not_disturb_each_other(other: Flask, templates: Path) -> None:
+    (templates / "errors/404.html").write_text("the other")
+    people = Blueprint("people", __name__)
+    errors.claim(people, errors.Pages("people"))
+    first = Flask("first")
+    for app, prefix in ((first, "/first"), (other, "/other")):
+        errors.init_app(app)
+        app.register_blueprint(people, url_prefix=prefix)
+
+    json = {"Accept": "application/json"}  # heard outside every claimed space only
+    assert "<h1>Page not found</h1>" in first.test_client().get("/first/unknown", headers=json).text
+    assert kind(first.test_client().get("/other/unknown", headers=json)) == (404, PROBLEM)
+    assert other.test_client().get("/other/unknown", headers=json).text == "the other"
+    assert kind(other.test_client().get("/first/unknown", headers=json)) == (404, PROBLEM)

@@ -1,0 +1,299 @@
+"""Flask's documentation, "Returning API Errors as JSON": ``InvalidAPIUsage``, its status, payload and headers."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from asking import PAGE, PROBLEM, as_page_and_problem, ask, kind, plain_problem, raising
+from flask import Flask, abort, jsonify, request
+from flask.typing import ResponseReturnValue
+from my_service.errors import InvalidAPIUsage
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import (
+    Conflict,
+    HTTPException,
+    MethodNotAllowed,
+    RequestedRangeNotSatisfiable,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+)
+
+
+def user_api() -> ResponseReturnValue:
+    """The view of the documentation."""
+    user_id = request.args.get("user_id")
+    if not user_id:
+        raise InvalidAPIUsage("No user id provided!")
+    if user_id != "420":
+        raise InvalidAPIUsage("No such user!", status_code=404, payload={"user_id": user_id})
+    return jsonify(name="Ada")
+
+
+def test_view_of_the_documentation(app: Flask) -> None:
+    missing = ask(app, user_api, "/api/user")
+    assert kind(missing) == (400, PROBLEM)
+    assert missing.get_json() == plain_problem(missing, 400, "Bad Request") | {"detail": "No user id provided!"}
+
+    unknown = app.test_client().get("/api/user?user_id=7")
+    assert kind(unknown) == (404, PROBLEM)
+    expected = plain_problem(unknown, 404, "Not Found")
+    assert unknown.get_json() == expected | {"detail": "No such user!", "user_id": "7"}
+
+    assert app.test_client().get("/api/user?user_id=420").get_json() == {"name": "Ada"}
+
+
+def test_handler_of_the_documentation(app: Flask) -> None:
+    @app.errorhandler(InvalidAPIUsage)
+    def invalid_api_usage(error: InvalidAPIUsage) -> ResponseReturnValue:
+        return jsonify(error.to_dict()), error.status_code
+
+    response = ask(app, raising(InvalidAPIUsage("Too many.", status_code=409, payload={"left": 3})))
+    assert kind(response) == (409, "application/json")
+    assert response.get_json() == {"message": "Too many.", "left": 3}
+
+
+def test_class_and_handler_of_the_documentation(app: Flask) -> None:
+    class OwnersUsage(Exception):  # noqa: N818
+        status_code = 400
+
+        def __init__(self, message: str, status_code: int | None = None) -> None:
+            super().__init__()
+            self.message = message
+            self.status_code = status_code or self.status_code
+
+    @app.errorhandler(OwnersUsage)
+    def handle(error: OwnersUsage) -> ResponseReturnValue:
+        return jsonify(message=error.message), error.status_code
+
+    response = ask(app, raising(OwnersUsage("mine", 402)))
+    assert (response.status_code, response.get_json()) == (402, {"message": "mine"})
+
+
+def test_abort_and_handler_of_the_documentation(app: Flask) -> None:
+    @app.errorhandler(404)
+    def resource_not_found(error: HTTPException) -> ResponseReturnValue:
+        return jsonify(error=str(error)), 404
+
+    response = ask(app, lambda: abort(404, description="Resource not found"))
+    assert response.get_json() == {"error": "404 Not Found: Resource not found"}
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"left": 3}, {"message": "mine"}])
+def test_dictionary_is_the_payload_and_the_message(payload: Mapping[str, Any] | None) -> None:
+    assert InvalidAPIUsage("Too many.", payload=payload).to_dict() == {**(payload or {}), "message": "Too many."}
+
+
+def test_dictionary_is_new_each_time() -> None:
+    payload = {"left": 3}
+    InvalidAPIUsage("Too many.", payload=payload).to_dict().clear()
+    assert payload == {"left": 3}
+
+
+@as_page_and_problem
+def test_dictionary_of_the_owner_is_what_is_rendered(app: Flask, url: str, form: str) -> None:
+    class OutOfStock(InvalidAPIUsage):
+        def to_dict(self) -> dict[str, Any]:
+            return {"left": 3}
+
+    response = ask(app, raising(OutOfStock("Too many.")), url)
+    assert kind(response) == (400, form)
+    if form == PROBLEM:
+        expected = plain_problem(response, 400, "Bad Request")
+        assert response.get_json() == expected | {"detail": "Too many.", "left": 3}
+
+
+# A catalogue of one's own
+
+
+class OutOfStock(InvalidAPIUsage):
+    code = 409
+    type = "https://example.org/problems/out-of-stock"
+    title = "Out of stock"
+
+    def __init__(self, left: int) -> None:
+        super().__init__(f"Only {left} are left.", payload={"left": left})
+
+
+class SoldOut(OutOfStock):
+    code = 410
+    title = "Sold out"
+
+
+@pytest.mark.parametrize(("error", "status", "title"), [(OutOfStock, 409, "Out of stock"), (SoldOut, 410, "Sold out")])
+def test_subclass_has_type_title_and_status_of_its_own(
+    app: Flask, error: type[OutOfStock], status: int, title: str
+) -> None:
+    response = ask(app, raising(error(3)))
+    assert kind(response) == (status, PROBLEM)
+    assert response.get_json() == {
+        "type": "https://example.org/problems/out-of-stock",
+        "title": title,
+        "status": status,
+        "detail": "Only 3 are left.",
+        "left": 3,
+        "reference": response.headers["X-Request-ID"],
+    }
+
+
+def test_handler_for_the_base_class_gets_the_subclass(app: Flask) -> None:
+    app.register_error_handler(InvalidAPIUsage, lambda error: (f"handled {error.message}", 200))
+    assert ask(app, raising(SoldOut(3))).text == "handled Only 3 are left."
+
+
+def test_subclass_outside_the_api_is_a_page_with_its_sentence(app: Flask) -> None:
+    response = ask(app, raising(OutOfStock(3)), "/ask")
+    assert kind(response) == (409, PAGE)
+    assert "<p>Only 3 are left.</p>" in response.text
+
+
+# The status
+
+
+@as_page_and_problem
+@pytest.mark.parametrize("status", [400, 404, 418, 451, 499, 500, 507, 530, 599, HTTPStatus.CONFLICT])
+def test_any_status_of_an_error(app: Flask, url: str, form: str, status: int) -> None:
+    response = ask(app, raising(InvalidAPIUsage("A sentence.", status)), url)
+    assert kind(response) == (status, form)
+    if form == PROBLEM:
+        assert response.get_json()["status"] == status
+    else:
+        assert "<p>A sentence.</p>" in response.text
+
+
+@pytest.mark.parametrize("status", [-1, 0, 100, 200, 302, 399, 600, 999])
+def test_status_of_no_error_is_refused(status: int) -> None:
+    with pytest.raises(ValueError, match=f"^{status} is not the status of an error"):
+        InvalidAPIUsage("A sentence.", status)
+
+
+def test_class_with_the_status_of_no_error_is_refused() -> None:
+    class Fine(InvalidAPIUsage):
+        code = 200
+
+    with pytest.raises(ValueError, match=r"^200 is not the status of an error"):
+        Fine("A sentence.")
+
+
+@as_page_and_problem
+def test_refused_status_is_a_crash(app: Flask, url: str, form: str) -> None:
+    def view() -> str:
+        raise InvalidAPIUsage("A sentence.", 302)
+
+    response = ask(app, view, url)
+    assert kind(response) == (500, form)
+    assert "A sentence." not in response.text
+
+
+# The payload
+
+
+def test_payload_cannot_replace_members_of_rfc_9457(app: Flask) -> None:
+    taken = dict.fromkeys(("type", "title", "status", "detail", "reference", "message"), "taken")
+    response = ask(app, raising(InvalidAPIUsage("A sentence.", 409, {**taken, "left": 3})))
+    assert response.status_code == 409
+    assert response.get_json() == plain_problem(response, 409, "Conflict") | {"detail": "A sentence.", "left": 3}
+
+
+def test_payload_may_hold_the_member_instance(app: Flask) -> None:
+    response = ask(app, raising(InvalidAPIUsage("A sentence.", payload={"instance": "/orders/7"})))
+    assert response.get_json()["instance"] == "/orders/7"
+
+
+def test_payload_is_encoded_as_flask_encodes(app: Flask) -> None:
+    payload = {"until": datetime(2030, 1, 1, tzinfo=UTC), "name": "漢字 \ud800"}
+    response = ask(app, raising(InvalidAPIUsage("A sentence.", payload=payload)))
+    assert response.get_json()["until"] == "Tue, 01 Jan 2030 00:00:00 GMT"
+    assert response.get_json()["name"] == "漢字 \ud800"
+
+
+def loop() -> list[Any]:
+    endless: list[Any] = []
+    endless.append(endless)
+    return endless
+
+
+def deep() -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), {"a", "b"}, b"bytes", {(1, 2): "tuple"}, float("nan"), float("inf"), loop(), deep()],
+    ids=["object", "set", "bytes", "key", "NaN", "Infinity", "loop", "deep"],
+)
+def test_payload_that_json_cannot_hold_is_a_crash(app: Flask, caplog: pytest.LogCaptureFixture, value: Any) -> None:
+    response = ask(app, raising(InvalidAPIUsage("A sentence.", payload={"value": value})))
+    assert kind(response) == (500, PROBLEM)
+    assert response.get_json() == plain_problem(response, 500, "Internal Server Error")
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.ERROR, "Exception on /api/ask [GET]")
+    ]
+
+
+# Headers
+
+
+class Throttled(InvalidAPIUsage):
+    """An error with headers of its own."""
+
+    code = 429
+
+    def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [
+            *super().get_headers(*args, **kwargs),
+            ("RateLimit", "limit=100, remaining=0, reset=7"),
+            ("Link", '</a>; rel="help"'),
+            ("Link", '</b>; rel="help"'),
+        ]
+
+
+class Kept(Conflict):
+    """An error that says itself what every error has."""
+
+    def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        own = [("Cache-Control", "max-age=60"), ("X-Robots-Tag", "none"), ("Content-Length", "7")]
+        return [*super().get_headers(*args, **kwargs), *own]
+
+
+def challenges(*schemes: str) -> Unauthorized:
+    return Unauthorized(www_authenticate=[WWWAuthenticate(scheme, {"realm": "the shop"}) for scheme in schemes])
+
+
+@as_page_and_problem
+@pytest.mark.parametrize(
+    ("error", "header", "values"),
+    [
+        (MethodNotAllowed(["GET", "HEAD"]), "Allow", ["GET, HEAD"]),
+        (TooManyRequests(retry_after=7), "Retry-After", ["7"]),
+        (
+            ServiceUnavailable(retry_after=datetime(2030, 1, 1, tzinfo=UTC)),
+            "Retry-After",
+            ["Tue, 01 Jan 2030 00:00:00 GMT"],
+        ),
+        (challenges("basic"), "WWW-Authenticate", ['Basic realm="the shop"']),
+        (challenges("basic", "digest"), "WWW-Authenticate", ['Basic realm="the shop"', 'Digest realm="the shop"']),
+        (RequestedRangeNotSatisfiable(length=10), "Content-Range", ["bytes */10"]),
+        (Throttled("Slow down."), "RateLimit", ["limit=100, remaining=0, reset=7"]),
+        (Throttled("Slow down."), "Link", ['</a>; rel="help"', '</b>; rel="help"']),
+        (Kept(), "Cache-Control", ["max-age=60"]),
+        (Kept(), "X-Robots-Tag", ["none"]),
+        (Conflict(), "Cache-Control", ["no-store"]),
+        (Conflict(), "X-Robots-Tag", ["noindex"]),
+    ],
+)
+def test_headers_of_an_error_survive(
+    app: Flask, url: str, form: str, error: HTTPException, header: str, values: Iterable[str]
+) -> None:
+    response = ask(app, raising(error), url)
+    assert kind(response) == (error.code, form)
+    assert response.headers.getlist(header) == values
+    assert len(response.headers.getlist("Content-Type")) == 1
+    assert response.headers.getlist("Content-Length") == [str(len(response.data))]
+    assert len(response.headers.getlist("X-Request-ID")) == 1
