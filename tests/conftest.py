@@ -1,9 +1,12 @@
 """Fixtures: bake a project, install it as a user would, start it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,35 @@ UV = Path(sys.executable).with_name("uv")
 
 Bake = Callable[..., Path]
 Serve = Callable[..., Service]
+Develop = Callable[..., Service]
+
+CRASH = """
+@bp.get("/crash")
+def crash() -> str:
+    import sys
+
+    raise RuntimeError(f"boom, sentry_sdk imported: {'sentry_sdk' in sys.modules}")
+"""
+
+
+def find_python(version: str) -> str | None:
+    """The path of this Python, as uv finds it or else pyenv, whose shims hide what is not switched on."""
+    uv = [str(UV), "python", "find", "--system", "--no-python-downloads", version]
+    pyenv = ["pyenv", "whence", "--path", f"python{version}"]
+    for command in (uv, pyenv):
+        if shutil.which(command[0]):
+            found = subprocess.run(command, capture_output=True, text=True)
+            if found.returncode == 0:
+                return found.stdout.splitlines()[-1]
+    return None
+
+
+PYTHONS = {version: path for version in ("3.11", "3.12", "3.13", "3.14") if (path := find_python(version))}
+"""Those of the supported Pythons that this machine has: version to path."""
+
+
+def pytest_report_header() -> str:
+    return f"Pythons for the generated project: {', '.join(PYTHONS)}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,12 +107,38 @@ def serve(project: Path, tmp_path: Path) -> Iterator[Serve]:
 
     ``serve(extra="…")``: with lines of Python that may use ``app``, such as a view that crashes.
     """
-    started: list[Service] = []
+    with ExitStack() as services:
+        yield partial(_serve, services, project, tmp_path)
 
-    def serve(extra: str = "", **settings: str) -> Service:
-        started.append(Service(project, tmp_path, extra, user_environment(SECRET_KEY="test", **settings)))
-        return started[-1]
 
-    yield serve
-    for service in started:
-        service.stop()
+@pytest.fixture(scope="module")
+def serve_all(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Like ``serve``, for a service that the tests of a module share."""
+    with ExitStack() as services:
+        yield partial(_serve, services, project, tmp_path_factory.mktemp("services"))
+
+
+def _serve(services: ExitStack, project: Path, folder: Path, extra: str = "", **settings: str) -> Service:
+    service = Service(project, folder, extra, user_environment(SECRET_KEY="test", **settings))
+    services.callback(service.stop)
+    return service
+
+
+@pytest.fixture
+def develop(project: Path, bake: Bake, tmp_path: Path) -> Iterator[Develop]:
+    """``develop("flask", "run", "--debug")`` starts a development server of a project whose ``/crash`` crashes.
+
+    It has no settings but those given.
+    """
+    mine = bake()
+    with (mine / "src/my_service/site.py").open("a") as views:
+        views.write(CRASH)
+    with ExitStack() as services:
+
+        def develop(*command: str, **settings: str) -> Service:
+            environment = user_environment(PYTHONPATH=str(mine / "src"), **settings)
+            service = Service(project, tmp_path, "", environment, command, mine)
+            services.callback(service.stop)
+            return service
+
+        yield develop

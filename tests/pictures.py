@@ -15,9 +15,10 @@ FRAME = """
 <style>
   body { margin: 0; padding: 28px; display: flex; gap: 28px; background: #e8ebef; font-family: system-ui, sans-serif; }
   figure { margin: 0; flex: 1; background: #fff; border-radius: 10px; overflow: hidden; box-shadow: 0 1px 4px #0003; }
-  figcaption { padding: 10px 16px; background: #f6f7f9; border-bottom: 1px solid #d9dee4; font: 14px ui-monospace, monospace; }
+  figcaption { padding: 10px 16px; background: #f6f7f9; border-bottom: 1px solid #d9dee4; }
+  figcaption, pre { font: 14px/1.5 ui-monospace, monospace; }
   img { display: block; width: 100%%; }
-  pre { margin: 0; padding: 16px; font: 14px/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
+  pre { margin: 0; padding: 16px; white-space: pre-wrap; overflow-wrap: anywhere; }
 </style>
 <figure><figcaption>GET /no-such-page</figcaption><img src="data:image/png;base64,%s"></figure>
 <figure><figcaption>curl -i -X DELETE /api/posts</figcaption><pre>%s</pre></figure>

@@ -1,12 +1,15 @@
-"""A real gunicorn of a baked project, and a client that can misbehave."""
+"""A real server of a baked project, and a client that can misbehave."""
 
 import http.client
 import json
 import signal
 import socket
+import struct
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +33,33 @@ class Answer:
 
 
 class Service:
-    """gunicorn on a free port of 127.0.0.1, started as the project's README says.
+    """A server process on a free port of 127.0.0.1, started as the project's README says.
 
-    :param extra: lines of Python run after ``create_app()``, with its result as ``app``.
-    :param environment: of the process, PORT excepted.
+    :param extra: lines of Python run after ``create_app()``, with its result as ``app``. For gunicorn.
+    :param environment: of the process, the port excepted.
+    :param command: a program of the project's virtual environment and its arguments.
+    :param cwd: where it is started; the project where it is left out.
     """
 
-    def __init__(self, project: Path, folder: Path, extra: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        folder: Path,
+        extra: str,
+        environment: dict[str, str],
+        command: Sequence[str] = ("gunicorn",),
+        cwd: Path | None = None,
+    ) -> None:
         self.port = free_port()
         self.errors = folder / f"log-{self.port}"
-        command = [str(project / ".venv/bin/gunicorn")]
+        command = [str(project / ".venv/bin" / command[0]), *command[1:]]
         if extra:
             (folder / f"extra_{self.port}.py").write_text(f"from my_service.wsgi import app\n\n{extra}\n")
             command += ["--pythonpath", str(folder), f"extra_{self.port}:app"]
+        ports = {"PORT": str(self.port), "FLASK_RUN_PORT": str(self.port)}
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                command, cwd=project, env={**environment, "PORT": str(self.port)}, stdout=errors, stderr=errors
+                command, cwd=cwd or project, env={**environment, **ports}, stdout=errors, stderr=errors
             )
         self._wait_until_ready()
 
@@ -53,7 +67,7 @@ class Service:
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"gunicorn ended with {self.process.returncode}: {self.errors.read_text()}")
+                raise RuntimeError(f"the server ended with {self.process.returncode}: {self.errors.read_text()}")
             try:
                 self.get("/healthz")
             except OSError:
@@ -61,7 +75,7 @@ class Service:
             else:
                 return
         self.stop()
-        raise RuntimeError(f"gunicorn did not start: {self.errors.read_text()}")
+        raise RuntimeError(f"the server did not start: {self.errors.read_text()}")
 
     def get(self, path: str, **headers: str) -> Answer:
         """A GET; header names are written with _ for -."""
@@ -80,9 +94,36 @@ class Service:
         """A TCP connection, for what a well-behaved client does not do."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT)
 
+    def send(self, data: bytes, method: str = "GET", end: bool = False) -> Answer:
+        """Bytes as they are, and the answer to them.
+
+        :param method: what the answer is an answer to: one to HEAD has no body.
+        :param end: say that nothing will follow (FIN).
+        """
+        with self.connect() as connection:
+            connection.sendall(data)
+            if end:
+                connection.shutdown(socket.SHUT_WR)
+            return read_answer(connection, method)
+
+    def break_off(self, method: str, target: str, *headers: str, body: bytes) -> None:
+        """Send a request and, once the service has seen it, a part of its body; then reset the connection."""
+        with self.connect() as connection:
+            connection.sendall(raw(method, target, "Expect: 100-continue", *headers))
+            if connection.recv(100) != b"HTTP/1.1 100 Continue\r\n\r\n":
+                raise ConnectionError("the service does not want the body")
+            connection.sendall(body)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    @property
+    def text(self) -> str:
+        """What the processes have written so far, whole lines of it."""
+        written = self.errors.read_text()
+        return written[: written.rfind("\n") + 1]
+
     def log(self) -> list[dict[str, Any]]:
         """The log so far. Every line of it is JSON."""
-        return [json.loads(line) for line in self.errors.read_text().splitlines()]
+        return [json.loads(line) for line in self.text.split("\n")[:-1]]
 
     def records(self, request_id: str, logger: str = "") -> list[dict[str, Any]]:
         """The lines of a request, once its access line is there."""
@@ -106,10 +147,37 @@ class Service:
 
 
 def read_answer(connection: socket.socket, method: str = "GET") -> Answer:
-    """The next answer on a connection, which stays open."""
-    response = http.client.HTTPResponse(connection, method=method)
-    response.begin()
-    return Answer(response.status, response.headers, response.read())
+    """The next answer on a connection, and not a byte more. The connection stays open."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += _receive(connection, 1)
+    status_line, _, fields = head.partition(b"\r\n")
+    status = int(status_line.split()[1])
+    if status == 100:
+        return read_answer(connection, method)
+    headers = http.client.parse_headers(BytesIO(fields))
+    return Answer(status, headers, _receive(connection, 0 if method == "HEAD" else int(headers["Content-Length"])))
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        part = connection.recv(size - len(received))
+        if not part:
+            raise ConnectionError(f"the connection ended {size - len(received)} bytes early")
+        received += part
+    return received
+
+
+def raw(method: str, target: str, *headers: str, body: bytes = b"", host: str = "127.0.0.1") -> bytes:
+    """A request as bytes, to be sent as it is or in parts. Characters stand for the bytes of Latin-1."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body, RFC 9112 section 7.1."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def free_port() -> int:

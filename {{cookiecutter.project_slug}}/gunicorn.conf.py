@@ -4,11 +4,17 @@ https://gunicorn.org/reference/settings/
 """
 
 import os
+from datetime import timedelta
+from urllib.parse import quote
+
+from gunicorn.glogging import Logger
 
 from {{ cookiecutter.__package }}.config import load
 from {{ cookiecutter.__package }}.logs import configuration
 
-_settings = load()  # wrong settings end the start here, before any worker: one line each
+# Wrong settings end the start here, before any worker, one line each. New code needs a restart: the master has
+# imported the package by now, so SIGHUP starts workers with the same code.
+_settings = load()
 
 wsgi_app = "{{ cookiecutter.__package }}.wsgi:app"
 bind = f"{_settings.HOST}:{_settings.PORT}"
@@ -35,4 +41,31 @@ forwarded_allow_ips = ""
 
 # One log for all, on stderr. See logs.py.
 logconfig_dict = configuration(_settings)
-access_log_format = "%(m)s %(U)s %(s)s"
+
+
+class AccessLog(Logger):
+    """The access log, with fields instead of a line that a path or a User-Agent could forge."""
+
+    def access(self, response, request, environ, request_time):
+        path = environ.get("PATH_INFO", "").encode("latin-1")
+        fields = {
+            "method": environ.get("REQUEST_METHOD"),
+            "path": path.decode(errors="replace"),
+            "status": int((response.status or "500").split()[0]),
+            "bytes": response.sent,
+            "duration_ms": request_time // timedelta(milliseconds=1),
+            "remote_addr": environ.get("REMOTE_ADDR"),
+            "user_agent": environ.get("HTTP_USER_AGENT"),
+            "request_id": environ.get("HTTP_X_REQUEST_ID"),
+        }
+        self.access_log.info("%s %s %s", fields["method"], quote(path), fields["status"], extra=fields)
+
+
+logger_class = AccessLog
+
+
+def pre_request(worker, request):
+    """A body refused for its length stays unread, so the connection ends with the answer, and the answer says so."""
+    lengths = [int(value) for name, value in request.headers if name == "CONTENT-LENGTH"]
+    if any(length > _settings.MAX_CONTENT_LENGTH for length in lengths):
+        request.force_close()

@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from . import api, blog, config, edge, errors, health, logs, sentry, site
+from . import api, blog, bodies, config, edge, errors, health, logs, sentry, site
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
@@ -20,9 +20,10 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app = Flask(__name__)
     app.config.from_mapping(settings.model_dump())
     app.debug = settings.FLASK_DEBUG
-    app.url_map.merge_slashes = False  # a doubled slash is an unknown URL, not a redirect
+    app.url_map.merge_slashes = False  # a doubled slash is never a redirect
 
     sentry.init_app(app)
+    bodies.init_app(app)
     edge.init_app(app)
 
     app.register_blueprint(site.bp)

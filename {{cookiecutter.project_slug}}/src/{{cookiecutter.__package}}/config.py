@@ -96,7 +96,11 @@ def load() -> Settings:
 
     :raises SystemExit: with one line for each problem, saying what it is and what to do.
     """
-    values = _settings_file()
+    try:
+        dotenv = dotenv_values(ENV_FILE)
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"{ENV_FILE}: cannot be read as UTF-8: {error}") from None
+    values = _settings_file(os.environ.get("SETTINGS_FILE") or dotenv.get("SETTINGS_FILE"))
     problems = [f"{name}: not a setting; config.py has their names" for name in values.keys() - Settings.model_fields]
     try:
         settings = _Environment(**values)
@@ -107,8 +111,7 @@ def load() -> Settings:
     return settings
 
 
-def _settings_file() -> dict[str, Any]:
-    path = os.environ.get("SETTINGS_FILE") or dotenv_values(ENV_FILE).get("SETTINGS_FILE")
+def _settings_file(path: str | None) -> dict[str, Any]:
     if not path:
         return {}
     try:

@@ -18,6 +18,7 @@ from . import config, errors
 def configure(settings: config.Settings) -> None:
     """Make this process log as the settings say."""
     logging.config.dictConfig(configuration(settings))
+    logging.captureWarnings(True)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_COMMON, ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -28,15 +29,14 @@ def configure(settings: config.Settings) -> None:
 def configuration(settings: config.Settings) -> dict[str, Any]:
     """The dictionary for :func:`logging.config.dictConfig`; gunicorn takes the same as ``logconfig_dict``."""
     text = (settings.LOG_FORMAT or ("text" if settings.FLASK_DEBUG else "json")) == "text"
-    through: dict[str, Any] = {"handlers": [], "propagate": True}
+    through: dict[str, Any] = {"handlers": [], "level": "NOTSET", "propagate": True}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
             "default": {
                 "()": ProcessorFormatter,
-                "pass_foreign_args": not text,
-                "foreign_pre_chain": [*_COMMON, structlog.stdlib.ExtraAdder(), _add_access],
+                "foreign_pre_chain": _COMMON if text else [*_COMMON, structlog.stdlib.ExtraAdder()],
                 "processors": [ProcessorFormatter.remove_processors_meta, *(_TEXT if text else _JSON)],
             }
         },
@@ -52,23 +52,6 @@ def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _add_access(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """The atoms of gunicorn's access log as fields of the JSON, so that no header can forge a line."""
-    atoms = event.pop("positional_args", None)
-    if event["_record"].name == "gunicorn.access" and isinstance(atoms, dict):
-        event.update({name: atoms[atom] for name, atom in _ACCESS.items()}, status=int(atoms["s"]))
-    return event
-
-
-_ACCESS = {
-    "method": "m",
-    "path": "U",
-    "bytes": "B",
-    "duration_ms": "M",
-    "remote_addr": "h",
-    "user_agent": "a",
-    "request_id": "{x-request-id}o",
-}
 _COMMON: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

@@ -31,7 +31,8 @@ def init_app(app: Flask) -> None:
             traces_sample_rate=app.config["SENTRY_TRACES_SAMPLE_RATE"] or None,
             auto_enabling_integrations=False,
             integrations=[FlaskIntegration()],
-            before_send=_add_reference,
+            before_send=_before_send,
+            before_send_transaction=_before_send,
             data_collection={
                 "user_info": False,
                 "http_bodies": [],
@@ -45,7 +46,9 @@ def init_app(app: Flask) -> None:
         app.logger.error("SENTRY_DSN is not usable, nothing is reported: %s", error)
 
 
-def _add_reference(event: "Event", hint: "Hint") -> "Event":
+def _before_send(event: "Event", hint: "Hint") -> "Event":
+    """Add the reference of the request. Leave out what an incoming ``baggage`` header says, such as a user's id."""
+    event.get("contexts", {}).get("trace", {}).pop("dynamic_sampling_context", None)
     if has_request_context():
         event.setdefault("tags", {})["request_id"] = errors.reference(request.environ)
     return event

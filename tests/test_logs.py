@@ -1,0 +1,239 @@
+"""What the processes write: JSON lines in production, text for people in development, one record for each crash."""
+
+import json
+import time
+
+import pytest
+from conftest import Develop, Serve
+from service import TIMEOUT, Service, raw
+
+VIEWS = """
+import logging
+import warnings
+import structlog
+from flask import abort
+
+def crash(): raise RuntimeError("boom\\nwith a {\\"second\\": \\"line\\"}")
+def full(): open("/dev/full", "w").write("x" * 10_000)
+def busy(): abort(503, "Back at noon.")
+
+def speak():
+    logging.getLogger("shop").info("standard %s", "library", extra={"article": 7})
+    structlog.get_logger("shop").warning("structured", article=8)
+    return "said"
+
+def warn():
+    warnings.warn("old-fashioned")
+    return "warned"
+
+for prefix in ("", "/api"):
+    for view in (crash, full, busy, speak, warn):
+        app.add_url_rule(f"{prefix}/{view.__name__}", f"extra{prefix}{view.__name__}", view)
+"""
+
+HOSTILE_AGENTS = [
+    'quote " and backslash \\',
+    "%s %(message)s %d %",
+    '{"a":1}',
+    '"}{"level":"error","event":"forged"}',
+    "caf\xc3\xa9 \xff\xfe",
+    "a\tb",
+    "x" * 8000,
+]
+HOSTILE_PATHS = {
+    "/a%0a%7B%22level%22:%22error%22%7D": '/a\n{"level":"error"}',
+    "/a%0d%0ab": "/a\r\nb",
+    "/%1b%5b5mblink": "/\x1b[5mblink",
+    "/%25s%25(message)s": "/%s%(message)s",
+    '/"%5c': '/"\\',
+    "/%00": "/\0",
+    "/%C2%85%E2%80%A8": "/\x85\u2028",
+    "/%E6%BC%A2": "/漢",
+    "/%ff": "/\ufffd",
+}
+
+
+@pytest.fixture(scope="module")
+def service(serve_all: Serve) -> Service:
+    return serve_all(VIEWS, WEB_CONCURRENCY="1")
+
+
+def test_every_line_of_production_is_json(serve: Serve) -> None:
+    """Those of the master, the worker, the access log, the application and its libraries; from start to end."""
+    service = serve(VIEWS)
+    for path in ("/", "/unknown", "/crash", "/api/crash", "/busy", "/speak"):
+        service.get(path)
+    service.send(b"nonsense\r\n\r\n")
+    assert service.stop() == 0
+    records = [json.loads(line) for line in service.errors.read_text().splitlines()]
+    events = {record["event"] for record in records}
+    assert {"GET / 200", "Exception on /crash [GET]", "standard library", "structured"} < events
+    assert any(event.startswith("Listening at: ") for event in events)
+    assert any(event.startswith("Booting worker ") for event in events)
+    assert any(event.startswith("Worker exiting ") for event in events)
+    assert any(event.startswith("Invalid request from ") for event in events)
+    for record in records:
+        assert {"event", "level", "logger", "timestamp"} <= record.keys()
+        assert record["level"] in ("info", "warning", "error")
+
+
+def test_warning_of_a_library_is_json_too(serve: Serve) -> None:
+    service = serve(VIEWS)
+    assert service.get("/warn").body == b"warned"
+    assert service.stop() == 0
+    (record,) = [record for record in service.log() if "old-fashioned" in record["event"]]
+    assert record["level"] == "warning"
+
+
+def test_access_line_says_who_asked_for_what(service: Service) -> None:
+    answer = service.get("/unknown?token=secret", User_Agent="tests", X_Request_ID="access")
+    (record,) = service.records("access")
+    assert isinstance(record.pop("duration_ms"), int)
+    assert record.pop("timestamp").endswith("Z")
+    assert record == {
+        "event": "GET /unknown 404",
+        "level": "info",
+        "logger": "gunicorn.access",
+        "method": "GET",
+        "path": "/unknown",
+        "status": 404,
+        "bytes": len(answer.body),
+        "remote_addr": "127.0.0.1",
+        "user_agent": "tests",
+        "request_id": "access",
+    }
+
+
+@pytest.mark.parametrize("agent", HOSTILE_AGENTS, ids=lambda agent: repr(agent[:30]))
+def test_hostile_user_agent_stays_in_its_field(service: Service, agent: str) -> None:
+    (record,) = asked(service, raw("GET", "/unknown", f"User-Agent: {agent}"))
+    assert record["user_agent"] == agent
+    assert (record["event"], record["level"], record["status"]) == ("GET /unknown 404", "info", 404)
+
+
+@pytest.mark.parametrize("target", HOSTILE_PATHS)
+def test_hostile_path_stays_in_its_field(service: Service, target: str) -> None:
+    (record,) = asked(service, raw("GET", target))
+    assert record["path"] == HOSTILE_PATHS[target]
+    assert (record["level"], record["status"]) == ("info", 404)
+
+
+@pytest.mark.parametrize("header", ["User-Agent: \x1b[31mred", "User-Agent: a\x00b", "X-\x1b[31m: x"])
+def test_header_that_gunicorn_refuses_is_one_warning(service: Service, header: str) -> None:
+    before = len(service.log())
+    assert service.send(raw("GET", "/", header)).status == 400
+    (record,) = service.log()[before:]
+    assert (record["logger"], record["level"]) == ("gunicorn.error", "warning")
+    assert "\x1b" not in service.text
+
+
+ids = map("hostile-{}".format, range(1_000_000))
+
+
+def asked(service: Service, data: bytes) -> list[dict[str, object]]:
+    """What is logged for a request."""
+    request_id = next(ids)
+    service.send(data.replace(b"\r\n", f"\r\nX-Request-ID: {request_id}\r\n".encode(), 1))
+    return service.records(request_id)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [
+        ("/crash", 500, "RuntimeError: boom"),
+        ("/api/crash", 500, "RuntimeError: boom"),
+        ("/full", 507, "OSError: [Errno 28] No space left on device"),
+        ("/api/full", 507, "OSError: [Errno 28] No space left on device"),
+    ],
+)
+def test_crash_is_one_error_record(service: Service, path: str, status: int, error: str) -> None:
+    answer = service.get(path)
+    assert answer.status == status
+    crash, access = service.records(answer.headers["X-Request-ID"])
+    assert (access["event"], access["level"]) == (f"GET {path} {status}", "info")
+    assert (crash["event"], crash["level"], crash["logger"]) == (f"Exception on {path} [GET]", "error", "my_service")
+    assert crash["exception"].startswith("Traceback (most recent call last):\n")
+    assert f"\n{error}" in crash["exception"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/unknown", 404),
+        ("GET", "/blog/unknown", 404),
+        ("GET", "/api/posts/0", 404),
+        ("DELETE", "/", 405),
+        ("DELETE", "/api/posts", 405),
+        ("POST", "/api/posts", 415),
+        ("GET", "/busy", 503),
+        ("GET", "/api/busy", 503),
+    ],
+)
+def test_error_that_is_no_crash_is_its_access_line(service: Service, method: str, path: str, status: int) -> None:
+    answer = service.ask(method, path)
+    assert answer.status == status
+    (record,) = service.records(answer.headers["X-Request-ID"])
+    assert (record["event"], record["level"]) == (f"{method} {path} {status}", "info")
+
+
+def test_records_of_the_application_have_the_request_id(service: Service) -> None:
+    service.get("/speak", X_Request_ID="spoken")
+    standard, structured, _ = service.records("spoken")
+    assert (standard["event"], standard["article"], standard["level"]) == ("standard library", 7, "info")
+    assert (structured["event"], structured["article"], structured["level"]) == ("structured", 8, "warning")
+    assert standard["logger"] == structured["logger"] == "shop"
+
+
+def test_log_level_is_the_least_level_logged(serve: Serve) -> None:
+    service = serve(VIEWS, LOG_LEVEL="ERROR")
+    for path in ("/unknown", "/speak", "/crash"):
+        service.get(path)
+    assert service.stop() == 0
+    assert [(record["event"], record["level"]) for record in service.log()] == [("Exception on /crash [GET]", "error")]
+
+
+@pytest.fixture(scope="module")
+def texting(serve_all: Serve) -> Service:
+    return serve_all(VIEWS, WEB_CONCURRENCY="1", LOG_FORMAT="text")
+
+
+def test_text_is_plain_where_it_goes_to_a_file(texting: Service) -> None:
+    assert texting.get("/speak").body == b"said"
+    assert "GET /speak 200" in line_of(texting, "/speak")
+    assert "\x1b" not in texting.text
+
+
+@pytest.mark.parametrize("hostile", ["%0aforged", "%0dforged", "%0d%0aforged", "%1b%5b5mforged", "%C2%85forged"])
+def test_hostile_path_cannot_forge_a_line_of_text(texting: Service, hostile: str) -> None:
+    name = next(ids)
+    assert texting.get(f"/{name}{hostile}").status == 404
+    line = line_of(texting, f"/{name}")
+    assert "forged" in line
+    assert line.isprintable()
+
+
+def line_of(service: Service, part: str) -> str:
+    """The one line that has this in it, once it is written."""
+    deadline = time.monotonic() + TIMEOUT
+    while not (found := [line for line in service.text.split("\n") if part in line]):
+        assert time.monotonic() < deadline, service.text
+        time.sleep(0.02)
+    (line,) = found
+    return line
+
+
+@pytest.mark.parametrize("command", [("flask", "run", "--debug"), ("python", "-m", "my_service")], ids=" ".join)
+def test_development_logs_a_line_of_text_for_each_request(develop: Develop, command: tuple[str, ...]) -> None:
+    service = develop(*command)
+    for path in ("/unknown", "/api/unknown", "/blog/"):
+        service.get(path)
+        assert not line_of(service, f"GET {path} HTTP/1.1").startswith("{")
+
+
+@pytest.mark.parametrize("command", [("flask", "run", "--debug"), ("python", "-m", "my_service")], ids=" ".join)
+def test_development_logs_a_crash_once(develop: Develop, command: tuple[str, ...]) -> None:
+    service = develop(*command)
+    assert service.get("/crash").status == 500
+    line_of(service, "GET /crash HTTP/1.1")
+    line_of(service, "RuntimeError: boom")
+    line_of(service, "Traceback (most recent call last)")
