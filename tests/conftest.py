@@ -74,12 +74,14 @@ def install(project: Path, *options: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _cookiecutter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """cookiecutter keeps the answers of its last run; not in the home of who runs the tests."""
+    """cookiecutter keeps the answers of its last run, and more; not in the home of who runs the tests."""
     home = tmp_path_factory.mktemp("cookiecutter")
     config = home / "config.yaml"
     config.write_text(f"cookiecutters_dir: {home}/templates\nreplay_dir: {home}/replay\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COOKIECUTTER_CONFIG", str(config))
+        patch.setenv("TMPDIR", str(home))  # where cookiecutter leaves its rendered hooks
+        patch.setattr("tempfile.tempdir", str(home))
         yield
 
 

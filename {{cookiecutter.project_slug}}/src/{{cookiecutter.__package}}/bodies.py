@@ -24,7 +24,8 @@ def init_app(app: flask.Flask) -> None:
 
 def refuse_large_body() -> None:
     """Before any view and on every URL: 413 by what the header says, the body unread (RFC 9110 section 15.5.14)."""
-    if (flask.request.content_length or 0) > flask.current_app.config["MAX_CONTENT_LENGTH"]:
+    length = flask.request.environ.get("CONTENT_LENGTH")
+    if length and int(length) > flask.current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestEntityTooLarge
 
 
@@ -97,7 +98,13 @@ class StrictJSON(DefaultJSONProvider):
 
     sort_keys = False
 
+    def __init__(self, app: flask.Flask) -> None:
+        super().__init__(app)
+        self._encode = json.JSONEncoder(default=self.default, allow_nan=False).encode
+
     def dumps(self, obj: Any, **kwargs: Any) -> str:
+        if not kwargs:
+            return self._encode(obj)  # json.dumps would make an encoder for each call
         return super().dumps(obj, **{"allow_nan": False, **kwargs})
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+from flask import Flask, Request, Response
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from . import errors, health
@@ -23,6 +24,7 @@ SECURITY_HEADERS = (
 
 
 def init_app(app: Flask) -> None:
+    app.session_interface = Sessions()
     app.wsgi_app = Edge(app.wsgi_app, app.config["TRUSTED_HOSTS"])  # type: ignore[method-assign]
     if hops := app.config["PROXY_HOPS"]:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
@@ -46,3 +48,16 @@ class Edge:
             return start_response(status, headers, exc_info)
 
         return self.application(environ, start)
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Flask's sessions, at no cost to a request that has none: no signer is made, no cookie parsed."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if app.secret_key and "HTTP_COOKIE" not in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if session or session.accessed:
+            super().save_session(app, session, response)

@@ -4,6 +4,8 @@ It is registered for :exc:`HTTPException`, on the application. Not for codes: th
 handler for a class. Not for :exc:`Exception`: then neither Flask's log nor Sentry would hear of a crash.
 """
 
+from typing import TYPE_CHECKING
+
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -12,6 +14,9 @@ from .pages import Pages
 from .problems import problem
 from .references import reference
 from .spaces import Renderer, owner, prepare
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _OF_THE_BODY = ("content-type", "content-length")
 _page = Pages("errors")
@@ -47,30 +52,39 @@ def _crash(error: InternalServerError, original: BaseException, owned: Renderer 
 
 
 def _answer(error: HTTPException, owned: Renderer | None) -> Response:
-    response = (owned or _negotiated())(error)
-    response.status_code = error.code or 500
-    _add_headers(response, error)
+    environ = request.environ
+    response = (owned or _negotiated(environ))(error)
+    if error.code and error.code != response.status_code:
+        response.status_code = error.code
+    _add_headers(response, error, environ)
     if not owned:
-        response.vary.add("Accept")
+        response.headers["Vary"] = ", ".join([*response.headers.getlist("Vary"), "Accept"])
     return response
 
 
-def _negotiated() -> Renderer:
+def _negotiated(environ: "WSGIEnvironment") -> Renderer:
     """A problem for a client that prefers JSON, a page for everyone else (RFC 9110 section 12.5.1)."""
-    if "json" not in request.headers.get("Accept", "").lower():
+    if "json" not in environ.get("HTTP_ACCEPT", "").lower():
         return _page
     best = request.accept_mimetypes.best_match(["text/html", "application/json", "application/problem+json"])
     return problem if best and best.endswith("json") else _page
 
 
-def _add_headers(response: Response, error: HTTPException) -> None:
+def _add_headers(response: Response, error: HTTPException, environ: "WSGIEnvironment") -> None:
     """The error's own headers, such as Allow or Retry-After, win over those that every error has."""
     headers = response.headers
-    own = [header for header in error.get_headers(request.environ) if header[0].lower() not in _OF_THE_BODY]
+    own = [header for header in error.get_headers(environ) if header[0].lower() not in _OF_THE_BODY]
     for name, _ in own:
         headers.remove(name)
-    headers.extend(own)
-    cacheable = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
-    headers.setdefault("Cache-Control", cacheable or "no-store")
-    headers.setdefault("X-Robots-Tag", "noindex")
-    headers.setdefault("X-Request-ID", reference(request.environ))
+    for name, value in own:
+        headers.add(name, value)
+
+    cache_control = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
+    present = {name.lower() for name, _ in headers}
+    for name, value in (
+        ("Cache-Control", cache_control or "no-store"),
+        ("X-Robots-Tag", "noindex"),
+        ("X-Request-ID", reference(environ)),
+    ):
+        if name.lower() not in present:
+            headers.add(name, value)

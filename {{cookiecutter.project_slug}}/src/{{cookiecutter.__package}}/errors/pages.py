@@ -42,24 +42,20 @@ class Pages:
         self.folder = folder
 
     def __call__(self, error: HTTPException) -> Response:
-        page = self._page(str(error.code))
-        detail = sentence(error)
+        pages = current_app.extensions.get("errors.pages", {}).get(self.folder) or self.init_app(current_app)
+        page = pages.get(code := str(error.code)) or pages[f"{code[0]}xx"]
+        environ, detail = request.environ, sentence(error)
         body = page.body % {
-            b"reference": reference(request.environ).encode(),
-            b"mount_point": quote(request.environ.get("SCRIPT_NAME", ""), encoding="latin-1").encode(),
+            b"reference": reference(environ).encode(),
+            b"mount_point": quote(environ.get("SCRIPT_NAME", ""), encoding="latin-1").encode(),
             b"sentence": f"<p>{escape(detail)}</p>".encode(errors="replace") if detail else b"",
         }
-        return Response(body, mimetype="text/html", headers={"Content-Security-Policy": page.policy})
+        response = Response(body, error.code, content_type="text/html; charset=utf-8")
+        response.headers.add("Content-Security-Policy", page.policy)
+        return response
 
-    def _page(self, code: str) -> Page:
-        prepared = current_app.extensions.get("errors.pages", {})
-        if self.folder not in prepared or current_app.debug:
-            self.init_app(current_app)
-        pages: dict[str, Page] = current_app.extensions["errors.pages"][self.folder]
-        return pages.get(code) or pages[f"{code[0]}xx"]
-
-    def init_app(self, app: Flask) -> None:
-        """Render the pages of this folder for an application.
+    def init_app(self, app: Flask) -> dict[str, Page]:
+        """Render the pages of this folder for an application, which keeps them unless it is in debug mode.
 
         :raises RuntimeError: a template cannot be rendered.
         """
@@ -72,7 +68,9 @@ class Pages:
             for name in environment.list_templates(["html"]):
                 if re.fullmatch(rf"{re.escape(folder)}/[45](\d\d|xx)\.html", name):
                     pages[Path(name).stem] = _render(environment, name)
-        app.extensions.setdefault("errors.pages", {})[self.folder] = pages
+        if not app.debug:
+            app.extensions.setdefault("errors.pages", {})[self.folder] = pages
+        return pages
 
 
 def _render(environment: Environment, name: str) -> Page:

@@ -77,7 +77,8 @@ def problem(error: HTTPException) -> Response:
     if detail:
         members["detail"] = detail
     members["reference"] = reference(request.environ)
-    return Response(current_app.json.dumps(members) + "\n", mimetype="application/problem+json")
+    body = current_app.json.dumps(members) + "\n"
+    return Response(body, error.code, content_type="application/problem+json")
 
 
 def sentence(error: HTTPException) -> str | None:

@@ -1,0 +1,126 @@
+"""One contestant in a process of its own, asked for rounds over a pipe: ``python in_process.py NAME``.
+
+It writes its start-up: the seconds from the first import to the first answer. Then, for each :class:`Case` that it
+reads, it answers this request for a fixed time and writes the seconds that one took. All as JSON, a line each.
+"""
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+SECONDS = 0.02
+"""Length of a round: many requests, yet so short that all contestants meet the same noise of the machine."""
+
+HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+JSON = "application/json"
+
+
+class Case(NamedTuple):
+    """A request without a body, and the status of its answer."""
+
+    name: str
+    method: str
+    path: str
+    accept: str
+    status: int
+
+    def message(self) -> bytes:
+        """The request as HTTP has it (RFC 9112)."""
+        lines = [f"{self.method} {self.path} HTTP/1.1", "Host: 127.0.0.1:8000", f"Accept: {self.accept}"]
+        if self.method == "POST":
+            lines.append("Content-Length: 0")
+        return "\r\n".join([*lines, "", ""]).encode()
+
+    def environ(self) -> "WSGIEnvironment":
+        """The same as gunicorn gives it to an application (PEP 3333)."""
+        environ = {
+            "wsgi.errors": sys.stderr,
+            "wsgi.version": (1, 0),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.input": io.BytesIO(),
+            "wsgi.input_terminated": True,
+            "wsgi.url_scheme": "http",
+            "SERVER_SOFTWARE": "gunicorn",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "8000",
+            "REMOTE_ADDR": "127.0.0.1",
+            "REMOTE_PORT": "40000",
+            "REQUEST_METHOD": self.method,
+            "RAW_URI": self.path,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": self.path,
+            "QUERY_STRING": "",
+            "HTTP_HOST": "127.0.0.1:8000",
+            "HTTP_ACCEPT": self.accept,
+        }
+        if self.method == "POST":
+            environ["CONTENT_LENGTH"] = "0"
+        return environ
+
+
+HEALTHY = Case("healthy page", "GET", "/", HTML, 200)
+CASES = (
+    Case("page 404", "GET", "/nothing-here", HTML, 404),
+    Case("API 404", "GET", "/api/nothing-here", JSON, 404),
+    Case("page 405", "POST", "/", HTML, 405),
+    Case("crash, 500", "GET", "/crash", HTML, 500),
+    HEALTHY,
+)
+
+
+def main() -> None:
+    start = time.perf_counter()
+    app = getattr(import_module("contestants"), sys.argv[1])()
+    answer(app, HEALTHY.environ())
+    print(time.perf_counter() - start, flush=True)
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # what is logged is formatted and written, not kept
+    for line in sys.stdin:
+        print(seconds_per_request(app, Case(*json.loads(line))), flush=True)
+
+
+def seconds_per_request(app: "WSGIApplication", case: Case) -> float:
+    """The mean of one round, in CPU time: nothing in it waits, and what else runs on the machine does not count.
+
+    :raises SystemExit: an answer has another status; it is written where the number would be.
+    """
+    environ = case.environ()
+    requests, start = 0, time.process_time()
+    while (elapsed := time.process_time() - start) < SECONDS:
+        status = answer(app, dict(environ))
+        if status != case.status:
+            print(f"{case.name} has the status {status}")
+            raise SystemExit(1)
+        requests += 1
+    return elapsed / requests
+
+
+def answer(app: "WSGIApplication", environ: "WSGIEnvironment") -> int:
+    """One request, from the call to the close of its body. Its status."""
+    started: list[str] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        started.append(status)
+
+    body: Iterable[bytes] = app(environ, start_response)
+    try:
+        b"".join(body)
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+    return int(started[-1][:3])
+
+
+if __name__ == "__main__":
+    main()
