@@ -9,6 +9,9 @@ UV := $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
 
 .PHONY: demo test bench pictures
 demo: $(UV)
+	@python3 -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null \
+		|| { echo "Port $(PORT) cannot be had. Choose another: make demo PORT=8001"; exit 1; }
+	@echo "Baking and installing build/my-service ..."
 	@rm -rf $(DEMO)
 	@$(UV) tool run --quiet cookiecutter --no-input --output-dir build . >/dev/null
 	@cd $(DEMO) && $(UV) sync --quiet --no-dev
@@ -17,7 +20,7 @@ demo: $(UV)
 	@echo "  an API error    curl -i http://127.0.0.1:$(PORT)/api/posts/0"
 	@echo "  a 405           curl -i -X DELETE http://127.0.0.1:$(PORT)/api/posts"
 	@echo "Ctrl-C stops the service. Its log:"
-	@cd $(DEMO) && SECRET_KEY=$$(python3 -c 'import secrets; print(secrets.token_hex())') LOG_FORMAT=text exec .venv/bin/gunicorn
+	@cd $(DEMO) && SECRET_KEY=$$(python3 -c 'import secrets; print(secrets.token_hex())') WEB_CONCURRENCY=1 LOG_FORMAT=text exec .venv/bin/gunicorn
 
 test: $(UV)
 	$(UV) run ruff format --check
@@ -30,6 +33,6 @@ bench: $(UV)
 pictures: $(UV)
 	$(UV) run python tests/pictures.py
 
-# Where uv is not installed, it is brought here.
 $(CURDIR)/.tools/bin/uv:
-	python3 -m pip install --quiet --target .tools uv
+	@echo "uv is not installed: bringing it into .tools"
+	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --target .tools uv

@@ -4,6 +4,7 @@ import html
 import shutil
 import tempfile
 from base64 import b64encode
+from http import HTTPStatus
 from pathlib import Path
 
 from conftest import TEMPLATE, bake_into, install, user_environment
@@ -52,7 +53,7 @@ def errors_side_by_side(browser: Browser, service: Service) -> None:
 
 def as_curl_prints(answer: Answer) -> str:
     headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
-    return f"HTTP/1.1 {answer.status}\n{headers}\n\n{answer.body.decode()}"
+    return f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase.upper()}\n{headers}\n\n{answer.body.decode()}"
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ def test_malformed_dsn_is_one_error_line_and_the_service_serves(serve: Serve, ds
     service.records("crash")
     errors = [record for record in service.log() if record["level"] != "info"]
     assert [record["level"] for record in errors] == ["error", "error"]
-    assert errors[0]["event"].startswith("SENTRY_DSN is not usable, nothing is reported: ")
+    assert errors[0]["event"].startswith("SENTRY_DSN is not usable, so nothing is reported; copy it from ")
     assert "exception" not in errors[0]
     assert errors[1]["event"] == "Exception on /crash [GET]"
 

@@ -1,1 +1,2 @@
 FLASK_APP={{ cookiecutter.__package }}
+FLASK_RUN_PORT=8000

@@ -4,11 +4,8 @@ https://gunicorn.org/reference/settings/
 """
 
 import os
-from datetime import timedelta
-from urllib.parse import quote
 
-from gunicorn.glogging import Logger
-
+from {{ cookiecutter.__package }}.bodies import is_too_large
 from {{ cookiecutter.__package }}.config import load
 from {{ cookiecutter.__package }}.logs import configuration
 
@@ -17,7 +14,7 @@ from {{ cookiecutter.__package }}.logs import configuration
 _settings = load()
 
 wsgi_app = "{{ cookiecutter.__package }}.wsgi:app"
-bind = f"{_settings.HOST}:{_settings.PORT}"
+bind = f"[{_settings.HOST}]:{_settings.PORT}" if ":" in _settings.HOST else f"{_settings.HOST}:{_settings.PORT}"
 
 # A small constant, not the number of CPUs: in a container that is the number of the whole machine.
 workers = _settings.WEB_CONCURRENCY
@@ -41,31 +38,11 @@ forwarded_allow_ips = ""
 
 # One log for all, on stderr. See logs.py.
 logconfig_dict = configuration(_settings)
-
-
-class AccessLog(Logger):
-    """The access log, with fields instead of a line that a path or a User-Agent could forge."""
-
-    def access(self, response, request, environ, request_time):
-        path = environ.get("PATH_INFO", "").encode("latin-1")
-        fields = {
-            "method": environ.get("REQUEST_METHOD"),
-            "path": path.decode(errors="replace"),
-            "status": int((response.status or "500").split()[0]),
-            "bytes": response.sent,
-            "duration_ms": request_time // timedelta(milliseconds=1),
-            "remote_addr": environ.get("REMOTE_ADDR"),
-            "user_agent": environ.get("HTTP_USER_AGENT"),
-            "request_id": environ.get("HTTP_X_REQUEST_ID"),
-        }
-        self.access_log.info("%s %s %s", fields["method"], quote(path), fields["status"], extra=fields)
-
-
-logger_class = AccessLog
+logger_class = "{{ cookiecutter.__package }}.access.AccessLog"
 
 
 def pre_request(worker, request):
     """A body refused for its length stays unread, so the connection ends with the answer, and the answer says so."""
-    lengths = [int(value) for name, value in request.headers if name == "CONTENT-LENGTH"]
-    if any(length > _settings.MAX_CONTENT_LENGTH for length in lengths):
+    lengths = [value for name, value in request.headers if name == "CONTENT-LENGTH"]
+    if any(is_too_large(length, _settings.MAX_CONTENT_LENGTH) for length in lengths):
         request.force_close()

@@ -17,8 +17,8 @@ def test_what_is_wrong_with_a_body_is_said_where(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b'{"title": NaN}', b"[" * 200_000, b"9" * 5_000, b'{"title": "\xff"}'],
-    ids=["empty", "cut", "NaN", "deep", "huge number", "not UTF-8"],
+    [b"", b"{", b'{"title": NaN}', b"[" * 200_000, b"9" * 5_000, b'{"title": "\xff"}', "{}".encode("utf-16")],
+    ids=["empty", "cut", "NaN", "deep", "huge number", "not UTF-8", "UTF-16"],
 )
 def test_malformed_json_is_400(client: FlaskClient, body: bytes) -> None:
     response = client.post("/api/posts", data=body, content_type="application/json")

@@ -22,7 +22,7 @@ def problems() -> list[str]:
 
 def test_production_needs_a_secret_key() -> None:
     (problem,) = problems()
-    assert problem.startswith("SECRET_KEY: missing; make one with: python -c")
+    assert problem.startswith("SECRET_KEY: missing; put into .env what this prints: python3 -c")
 
 
 def test_development_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def test_development_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_problem_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "many")
     monkeypatch.setenv("LOG_LEVEL", "LOUD")
-    assert [line.split(":")[0] for line in problems()] == ["LOG_LEVEL", "PORT", "SECRET_KEY"]
+    assert [line.split(":")[0] for line in problems()] == ['LOG_LEVEL "LOUD"', 'PORT "many"', "SECRET_KEY"]
 
 
 def test_environment_wins_over_dotenv_wins_over_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +57,18 @@ def test_unreadable_settings_file(monkeypatch: pytest.MonkeyPatch, content: str 
     monkeypatch.setenv("SETTINGS_FILE", "settings.toml")
     (problem,) = problems()
     assert problem.startswith("SETTINGS_FILE: settings.toml cannot be read as TOML")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("TRUSTED_HOSTS", ","), ("TRUSTED_HOSTS", "https://example.org"), ("SECRET_KEY", "  ")]
+)
+def test_value_that_would_leave_the_service_open_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", "test")
+    monkeypatch.setenv(name, value)
+    (problem,) = problems()
+    assert problem.startswith(name)
 
 
 def test_trusted_hosts_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,14 @@ def test_forwarded_headers_are_trusted_only_from_a_known_proxy(client: FlaskClie
     assert 'href="/mounted/"' in behind_proxy.get("/unknown", headers=headers).text
 
 
+def test_mount_point_is_never_another_origin() -> None:
+    client = create_app(Settings(SECRET_KEY="test", PROXY_HOPS=1)).test_client()
+    for path in ("/", "/unknown"):
+        text = client.get(path, headers={"X-Forwarded-Prefix": "//evil.test"}).text
+        assert 'href="/evil.test/' in text
+        assert '"//' not in text
+
+
 @pytest.mark.parametrize("url", ["/api", "/api/", "/api//posts", "/api/posts/", "/api/posts/1/"])
 def test_api_never_redirects(client: FlaskClient, url: str) -> None:
     assert client.get(url).status_code == 404

@@ -24,7 +24,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
 
     sentry.init_app(app)
     bodies.init_app(app)
-    edge.init_app(app)
+    edge.init_app(app)  # wraps what is there so far: the outermost comes last
 
     app.register_blueprint(site.bp)
     app.register_blueprint(blog.bp)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import flask
 from flask.json.provider import DefaultJSONProvider
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.wsgi import ClosingIterator
 
 if TYPE_CHECKING:
@@ -25,14 +25,20 @@ def init_app(app: flask.Flask) -> None:
 def refuse_large_body() -> None:
     """Before any view and on every URL: 413 by what the header says, the body unread (RFC 9110 section 15.5.14)."""
     length = flask.request.environ.get("CONTENT_LENGTH")
-    if length and int(length) > flask.current_app.config["MAX_CONTENT_LENGTH"]:
+    if length and is_too_large(length, flask.current_app.config["MAX_CONTENT_LENGTH"]):
         raise RequestEntityTooLarge
+
+
+def is_too_large(length: str, limit: int) -> bool:
+    """Whether a Content-Length is above a limit, in bytes. One that is no number is as good as none."""
+    return length.isdecimal() and int(length[:19]) > limit
 
 
 class WholeBodies:
     """WSGI middleware (PEP 3333) that lets Werkzeug see when a body is cut short, which then is a 400.
 
-    :param limit: of a chunked body, in bytes.
+    :param application: what to wrap.
+    :param limit: of a body, in bytes.
     """
 
     def __init__(self, application: "WSGIApplication", limit: int) -> None:
@@ -45,7 +51,7 @@ class WholeBodies:
         elif "CONTENT_LENGTH" in environ:
             # Of gunicorn. Werkzeug would take what there is for the whole, and not count.
             environ.pop("wsgi.input_terminated", None)
-            if int(environ["CONTENT_LENGTH"] or 0) > self.limit:
+            if is_too_large(environ["CONTENT_LENGTH"], self.limit):
                 return ClosingIterator(self.application(environ, start_response), lambda: _stop_reading(environ))
         return self.application(environ, start_response)
 
@@ -87,14 +93,18 @@ class ChunkedBody:
 class Request(flask.Request):
     """A request that tells the API's client why its JSON is refused."""
 
-    def on_json_loading_failed(self, e: ValueError | None) -> Any:
-        if e is not None:
-            raise BadRequest("The body is not valid JSON.") from e
-        return super().on_json_loading_failed(e)
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
+        """
+        :raises UnsupportedMediaType: the body does not say that it is JSON; there is no error to tell.
+        :raises BadRequest: it is not.
+        """
+        if e is None:
+            raise UnsupportedMediaType("Send the body as application/json.")
+        raise BadRequest("The body is not valid JSON.") from e
 
 
 class StrictJSON(DefaultJSONProvider):
-    """No NaN or Infinity, in or out, and nothing nested too deeply to be read."""
+    """UTF-8, no NaN or Infinity, in or out, and nothing nested too deeply to be read."""
 
     sort_keys = False
 
@@ -108,8 +118,9 @@ class StrictJSON(DefaultJSONProvider):
         return super().dumps(obj, **{"allow_nan": False, **kwargs})
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        text = s.decode() if isinstance(s, bytes) else s  # json.loads would take UTF-16 and UTF-32 as well
         try:
-            return json.loads(s, parse_constant=_refuse_constant, **kwargs)
+            return json.loads(text, parse_constant=_refuse_constant, **kwargs)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 

@@ -9,24 +9,37 @@ import tomllib
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_FILE = ".env"
 
+HostName = Annotated[str, StringConstraints(pattern=r"^[\w.:\[\]-]+$")]
+
 
 def _split(value: object) -> object:
-    """``"a, b"`` of an environment variable as ``["a", "b"]``; nothing at all as None."""
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()] or None
-    return value
+    """``"a, b"`` of an environment variable as ``["a", "b"]``."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
     """What the service runs with. Made by :func:`load` from outside, or by a test from values."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
 
     FLASK_DEBUG: bool = Field(default=False, description="1 for development; everything else is production")
     SECRET_KEY: str = Field(
@@ -38,16 +51,20 @@ class Settings(BaseModel):
     PORT: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on")
     WEB_CONCURRENCY: int = Field(default=2, ge=1, le=256, description="number of gunicorn worker processes")
 
-    TRUSTED_HOSTS: Annotated[list[str] | None, NoDecode, BeforeValidator(_split)] = Field(
-        default=None, description="host names to answer to, separated by commas, such as example.org, .example.org"
+    TRUSTED_HOSTS: Annotated[list[HostName] | None, NoDecode, BeforeValidator(_split)] = Field(
+        default=None,
+        min_length=1,
+        description="host names to answer to, separated by commas, such as example.org, .example.org",
     )
     PROXY_HOPS: int = Field(
         default=0, ge=0, le=10, description="number of reverse proxies in front whose X-Forwarded-* to trust"
     )
     MAX_CONTENT_LENGTH: int = Field(default=1024 * 1024, ge=1, description="largest request body, in bytes")
-    NOT_FOUND_CACHE_CONTROL: str = Field(default="no-store", description="Cache-Control of 404 answers")
+    NOT_FOUND_CACHE_CONTROL: str = Field(
+        default="no-store", pattern=r"^[ -~]+$", description="Cache-Control of 404 answers"
+    )
 
-    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+    LOG_LEVEL: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = Field(
         default="INFO", description="least level logged"
     )
     LOG_FORMAT: Literal["json", "text"] | None = Field(
@@ -68,7 +85,8 @@ class Settings(BaseModel):
         if info.data.get("FLASK_DEBUG"):
             return "development"
         raise PydanticCustomError(
-            "missing", "missing; make one with: python -c 'import secrets; print(secrets.token_hex())'"
+            "missing",
+            "missing; put into .env what this prints: python3 -c 'import secrets; print(secrets.token_hex())'",
         )
 
 
@@ -98,12 +116,12 @@ def load() -> Settings:
     """
     try:
         dotenv = dotenv_values(ENV_FILE)
-    except UnicodeDecodeError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise SystemExit(f"{ENV_FILE}: cannot be read as UTF-8: {error}") from None
     values = _settings_file(os.environ.get("SETTINGS_FILE") or dotenv.get("SETTINGS_FILE"))
     problems = [f"{name}: not a setting; config.py has their names" for name in values.keys() - Settings.model_fields]
     try:
-        settings = _Environment(**values)
+        settings = _Environment(**{name: values[name] for name in values.keys() & Settings.model_fields})
     except ValidationError as error:
         problems += map(_line, error.errors())
     if problems:
@@ -123,5 +141,6 @@ def _settings_file(path: str | None) -> dict[str, Any]:
 
 def _line(problem: ErrorDetails) -> str:
     name = str(problem["loc"][0])
-    meaning = Settings.model_fields[name].description
-    return f"{name}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({meaning})"
+    field = Settings.model_fields[name]
+    given = f' "{problem["input"]}"' if field.repr else ""
+    return f"{name}{given}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({field.description})"

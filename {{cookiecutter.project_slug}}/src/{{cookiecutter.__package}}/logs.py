@@ -4,6 +4,7 @@ Records of the standard library and of structlog go one way, https://www.structl
 """
 
 import logging.config
+import re
 import sys
 from typing import Any
 
@@ -36,7 +37,7 @@ def configuration(settings: config.Settings) -> dict[str, Any]:
         "formatters": {
             "default": {
                 "()": ProcessorFormatter,
-                "foreign_pre_chain": _COMMON if text else [*_COMMON, structlog.stdlib.ExtraAdder()],
+                "foreign_pre_chain": [*_COMMON, structlog.stdlib.ExtraAdder({"request_id"} if text else None)],
                 "processors": [ProcessorFormatter.remove_processors_meta, *(_TEXT if text else _JSON)],
             }
         },
@@ -46,6 +47,16 @@ def configuration(settings: config.Settings) -> dict[str, Any]:
     }
 
 
+def _on_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What a client sent cannot forge a line of text. Werkzeug's own lines are coloured, and escaped by Werkzeug."""
+    if event.get("logger") != "werkzeug":
+        event["event"] = _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(event["event"]))
+    return event
+
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if has_request_context():
         event["request_id"] = errors.reference(request.environ)
@@ -53,11 +64,10 @@ def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 _COMMON: list[Processor] = [
-    structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     _add_request_id,
 ]
-_TEXT: list[Processor] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+_TEXT: list[Processor] = [_on_one_line, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
 _JSON: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

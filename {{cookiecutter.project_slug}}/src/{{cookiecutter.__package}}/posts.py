@@ -27,10 +27,12 @@ def latest() -> list[Post]:
 
 
 def by_id(post_id: int) -> Post | None:
+    """The post with this id; None where there is none."""
     return next((post for post in _posts if post.id == post_id), None)
 
 
 def by_slug(slug: str) -> Post | None:
+    """The post with this slug; None where there is none."""
     return next((post for post in _posts if post.slug == slug), None)
 
 
@@ -39,9 +41,11 @@ def add(title: str, body: str) -> Post:
     with _writing:
         post_id = next(_ids)
         slug = re.sub(r"[^\w]+", "-", title.lower()).strip("-") or str(post_id)
-        post = Post(post_id, f"{slug}-{post_id}" if by_slug(slug) else slug, title, body)
+        while by_slug(slug):
+            slug = f"{slug}-{post_id}"
+        post = Post(post_id, slug, title, body)
         _posts.append(post)
     return post
 
 
-add("Hello", "This post lives in memory, and is gone when the service stops.")
+add("Hello", "This post lives in the memory of one worker process, and is gone when that stops.")

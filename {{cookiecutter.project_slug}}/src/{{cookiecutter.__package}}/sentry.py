@@ -43,7 +43,9 @@ def init_app(app: Flask) -> None:
             },
         )
     except ValueError as error:
-        app.logger.error("SENTRY_DSN is not usable, nothing is reported: %s", error)
+        app.logger.error(
+            "SENTRY_DSN is not usable, so nothing is reported; copy it from the project's settings in Sentry: %s", error
+        )
 
 
 def _before_send(event: "Event", hint: "Hint") -> "Event":

@@ -1,11 +1,11 @@
 """What the API takes and gives, and how a body becomes one of these."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from .. import errors
+from .. import errors, posts
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -30,7 +30,12 @@ class PostOut(BaseModel):
     body: str
 
 
-def read(model: type[Model]) -> Model:
+def shown(post: posts.Post) -> dict[str, Any]:
+    """A post as the members of its JSON."""
+    return PostOut.model_validate(post).model_dump()
+
+
+def read_body(model: type[Model]) -> Model:
     """The JSON body of the current request.
 
     :raises BadRequest: 400, the body is not JSON.

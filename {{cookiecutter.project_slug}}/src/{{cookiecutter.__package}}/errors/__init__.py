@@ -7,7 +7,7 @@ This folder needs Flask alone. Copy it into any application::
     errors.claim(api, errors.problem)  # the blueprint's URLs, unknown ones included, answer with JSON
     errors.init_app(app)  # everything else answers with a page, or with JSON to who prefers it
 
-and anywhere::
+A handler of your own can fall back to ``errors.handle(error)``. And anywhere::
 
     abort(404, "There is no such order.")
     raise errors.InvalidAPIUsage("The quantity must be positive.", payload={"quantity": -1})

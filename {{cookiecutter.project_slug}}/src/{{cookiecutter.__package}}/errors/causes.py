@@ -33,7 +33,7 @@ def meaning(error: BaseException) -> HTTPException | None:
         if found := explain(cause):
             return found
         seen.add(id(cause))
-        cause = cause.__cause__
+        cause = cause.__cause__  # not __context__: a bug in an except block is a bug
     return None
 
 

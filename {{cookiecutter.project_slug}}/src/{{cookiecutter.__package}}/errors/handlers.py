@@ -13,12 +13,12 @@ from .causes import meaning
 from .pages import Pages
 from .problems import problem
 from .references import reference
-from .spaces import Renderer, owner, prepare
+from .spaces import Renderer, owner, prepare, spaces
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_OF_THE_BODY = ("content-type", "content-length")
+_CONTENT_HEADERS = ("content-type", "content-length")
 _page = Pages("errors")
 
 
@@ -28,7 +28,10 @@ def init_app(app: Flask) -> None:
     :param app: its ``config["NOT_FOUND_CACHE_CONTROL"]`` is the Cache-Control of a 404, ``no-store`` where it has none.
     :raises RuntimeError: an error page cannot be rendered.
     """
+    app.extensions["errors"] = handle
     prepare(app, _page)
+    for space in spaces(app):
+        prepare(app, space.renderer)
     app.register_error_handler(HTTPException, handle)
 
 
@@ -36,28 +39,28 @@ def handle(error: HTTPException) -> HTTPException | Response:
     """The answer: status and headers of the error, body of who owns the URL."""
     if error.response is not None or error.code is None or not 400 <= error.code <= 599:
         return error
-    owned = owner(current_app, request.path)
+    renderer = owner(current_app, request.path)
     if isinstance(error, InternalServerError) and error.original_exception is not None:
-        return _crash(error, error.original_exception, owned)
-    return _answer(error, owned)
+        return _crash(error, error.original_exception, renderer)
+    return _answer(error, renderer)
 
 
-def _crash(error: InternalServerError, original: BaseException, owned: Renderer | None) -> Response:
+def _crash(error: InternalServerError, original: BaseException, renderer: Renderer | None) -> Response:
     """Nobody answers if this fails, so what can be registered from outside has a last resort: it is ours."""
     try:
-        return _answer(meaning(original) or error, owned)
+        return _answer(meaning(original) or error, renderer)
     except Exception:
         current_app.logger.exception("A crash could not be answered as it should be")
-        return _answer(error, problem if owned is problem else None)
+        return _answer(error, problem if renderer is problem else None)
 
 
-def _answer(error: HTTPException, owned: Renderer | None) -> Response:
+def _answer(error: HTTPException, renderer: Renderer | None) -> Response:
     environ = request.environ
-    response = (owned or _negotiated(environ))(error)
-    if error.code and error.code != response.status_code:
+    response = (renderer or _negotiated(environ))(error)
+    if error.code and error.code != response.status_code:  # a renderer need not care
         response.status_code = error.code
     _add_headers(response, error, environ)
-    if not owned:
+    if not renderer:
         response.headers["Vary"] = ", ".join([*response.headers.getlist("Vary"), "Accept"])
     return response
 
@@ -73,7 +76,7 @@ def _negotiated(environ: "WSGIEnvironment") -> Renderer:
 def _add_headers(response: Response, error: HTTPException, environ: "WSGIEnvironment") -> None:
     """The error's own headers, such as Allow or Retry-After, win over those that every error has."""
     headers = response.headers
-    own = [header for header in error.get_headers(environ) if header[0].lower() not in _OF_THE_BODY]
+    own = [header for header in error.get_headers(environ) if header[0].lower() not in _CONTENT_HEADERS]
     for name, _ in own:
         headers.remove(name)
     for name, value in own:

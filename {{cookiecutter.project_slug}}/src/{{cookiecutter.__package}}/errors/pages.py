@@ -42,7 +42,7 @@ class Pages:
         self.folder = folder
 
     def __call__(self, error: HTTPException) -> Response:
-        pages = current_app.extensions.get("errors.pages", {}).get(self.folder) or self.init_app(current_app)
+        pages = current_app.extensions.get("errors.pages", {}).get(self.folder) or self.build(current_app)
         page = pages.get(code := str(error.code)) or pages[f"{code[0]}xx"]
         environ, detail = request.environ, sentence(error)
         body = page.body % {
@@ -54,8 +54,17 @@ class Pages:
         response.headers.add("Content-Security-Policy", page.policy)
         return response
 
-    def init_app(self, app: Flask) -> dict[str, Page]:
-        """Render the pages of this folder for an application, which keeps them unless it is in debug mode.
+    def init_app(self, app: Flask) -> None:
+        """Keep the pages for an application. In debug mode they are rendered for each error instead.
+
+        :raises RuntimeError: a template cannot be rendered.
+        """
+        pages = self.build(app)
+        if not app.debug:
+            app.extensions.setdefault("errors.pages", {})[self.folder] = pages
+
+    def build(self, app: Flask) -> dict[str, Page]:
+        """Render the pages: of ``404.html`` under the name ``404``, and so on.
 
         :raises RuntimeError: a template cannot be rendered.
         """
@@ -68,8 +77,6 @@ class Pages:
             for name in environment.list_templates(["html"]):
                 if re.fullmatch(rf"{re.escape(folder)}/[45](\d\d|xx)\.html", name):
                     pages[Path(name).stem] = _render(environment, name)
-        if not app.debug:
-            app.extensions.setdefault("errors.pages", {})[self.folder] = pages
         return pages
 
 

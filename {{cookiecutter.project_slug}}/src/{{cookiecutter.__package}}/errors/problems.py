@@ -1,6 +1,7 @@
 """Errors for programs: ``application/problem+json``, RFC 9457, and the exceptions to raise for them."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -39,12 +40,15 @@ class InvalidAPIUsage(HTTPException):
     def __init__(self, message: str, status_code: int | None = None, payload: Payload | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.code = self.status_code = (self.code or self.status_code) if status_code is None else status_code
+        if status_code is None:
+            status_code = self.code or self.status_code  # a subclass may set either: Werkzeug's name or Flask's
+        self.code = self.status_code = status_code
         self.payload = payload
         if not 400 <= self.code <= 599:
             raise ValueError(f"{self.code} is not the status of an error: use one from 400 to 599.")
 
     def to_dict(self) -> dict[str, Any]:
+        """The message as ``message``, which becomes the ``detail`` of the problem, and the payload's members."""
         return {**dict(self.payload or ()), "message": self.message}
 
 
@@ -52,12 +56,13 @@ class InvalidBody(InvalidAPIUsage):
     """422: the body is well-formed, but not what was asked for.
 
     :param errors: for each wrong place its path in the body, such as ``("lines", 0, "price")``, and what is wrong.
+        The first 100 are told.
     """
 
     code = 422
 
     def __init__(self, errors: Iterable[tuple[Iterable[str | int], str]]) -> None:
-        members = [{"detail": detail, "pointer": pointer(path)} for path, detail in errors]
+        members = [{"detail": detail, "pointer": pointer(path)} for path, detail in islice(errors, 100)]
         super().__init__("The body is not what is expected here; see errors.", payload={"errors": members})
 
 

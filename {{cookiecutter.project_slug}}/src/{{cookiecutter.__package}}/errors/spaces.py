@@ -19,6 +19,8 @@ A renderer with an ``init_app(app)`` is prepared with it, once for each applicat
 
 
 class Space(NamedTuple):
+    """A claimed URL prefix. ``owns(path)`` is true for the paths below it."""
+
     prefix: str
     owns: Callable[[str], object]
     renderer: Renderer
@@ -29,8 +31,13 @@ def claim(blueprint: Blueprint, renderer: Renderer) -> None:
 
     The prefix is the one really registered: given at registration, inherited by nesting, with variables in it.
     Without a prefix the blueprint owns whatever nobody else has claimed.
+
+    :raises RuntimeError: the blueprint is registered already.
     """
-    blueprint.record(lambda state: _add(cast(Flask, state.app), state.url_prefix or "", renderer))
+    try:
+        blueprint.record(lambda state: _add(cast(Flask, state.app), state.url_prefix or "", renderer))
+    except AssertionError as error:
+        raise RuntimeError(f"Claim for the blueprint {blueprint.name!r} before it is registered.") from error
 
 
 def owner(app: Flask, path: str) -> Renderer | None:
@@ -51,13 +58,15 @@ def spaces(app: Flask) -> list[Space]:
 
 
 def _add(app: Flask, prefix: str, renderer: Renderer) -> None:
-    prepare(app, renderer)
+    if "errors" in app.extensions:
+        prepare(app, renderer)  # otherwise init_app does, when all templates are there
     prefix = prefix.rstrip("/")
     spaces(app).append(Space(prefix, _owns(prefix), renderer))
     spaces(app).sort(key=lambda space: (space.prefix.count("/"), -space.prefix.count("<")), reverse=True)
 
 
 def prepare(app: Flask, renderer: Renderer) -> None:
+    """Let a renderer do at start-up what it can: its ``init_app(app)``, if it has one."""
     if hasattr(renderer, "init_app"):
         renderer.init_app(app)
 
