@@ -26,6 +26,12 @@ def warn():
     warnings.warn("old-fashioned")
     return "warned"
 
+def crash_below(rest): raise RuntimeError("boom")
+def broken(): return "", {"X-Price": "1 \N{EURO SIGN}"}  # no header can hold that
+
+app.add_url_rule("/below/<rest>", view_func=crash_below)
+app.add_url_rule("/broken", view_func=broken)
+
 for prefix in ("", "/api"):
     for view in (crash, full, busy, speak, warn):
         app.add_url_rule(f"{prefix}/{view.__name__}", f"extra{prefix}{view.__name__}", view)
@@ -118,6 +124,16 @@ def test_hostile_path_stays_in_its_field(service: Service, target: str) -> None:
     assert (record["level"], record["status"]) == ("info", 404)
 
 
+def test_access_line_of_what_gunicorn_answers_itself_is_whole(service: Service) -> None:
+    assert service.get("/broken", X_Request_ID="broken", User_Agent="tester").status == 500
+    line = service.records("broken", "gunicorn.access")[-1]
+    assert {name: line[name] for name in ("path", "status", "user_agent")} == {
+        "path": "/broken",
+        "status": 500,
+        "user_agent": "tester",
+    }
+
+
 @pytest.mark.parametrize("header", ["User-Agent: \x1b[31mred", "User-Agent: a\x00b", "X-\x1b[31m: x"])
 def test_header_that_gunicorn_refuses_is_one_warning(service: Service, header: str) -> None:
     before = len(service.log())
@@ -208,6 +224,14 @@ def test_hostile_path_cannot_forge_a_line_of_text(texting: Service, hostile: str
     name = next(ids)
     assert texting.get(f"/{name}{hostile}").status == 404
     line = line_of(texting, f"/{name}")
+    assert "forged" in line
+    assert line.isprintable()
+
+
+def test_crash_below_a_hostile_path_cannot_forge_a_line_of_text(texting: Service) -> None:
+    name = next(ids)
+    assert texting.get(f"/below/{name}%0aforged%1b%5b5m").status == 500
+    line = line_of(texting, f"Exception on /below/{name}")
     assert "forged" in line
     assert line.isprintable()
 
