@@ -61,17 +61,17 @@ def test_production_needs_a_secret_key(run: Run, command: tuple[str, ...]) -> No
 class TestWrongSetting:
     def test_every_one_has_its_line(self, run: Run, command: tuple[str, ...]) -> None:
         ended = run(*command, SECRET_KEY="secret", PORT="many", LOG_LEVEL="LOUD", PROXY_HOPS="-1")
-        assert_refused(ended, 'LOG_LEVEL "LOUD": input should', 'PORT "many": input should', 'PROXY_HOPS "-1": input')
+        assert_refused(ended, "LOG_LEVEL 'LOUD': input should", "PORT 'many': input should", "PROXY_HOPS '-1': input")
         assert "secret" not in ended.stderr
 
     def test_in_env_file(self, run: Run, folder: Path, command: tuple[str, ...]) -> None:
         (folder / ".env").write_text("SECRET_KEY=secret\nMAX_CONTENT_LENGTH=1 MB\n")
-        assert_refused(run(*command), 'MAX_CONTENT_LENGTH "1 MB": input should be a valid integer')
+        assert_refused(run(*command), "MAX_CONTENT_LENGTH '1 MB': input should be a valid integer")
 
     def test_unknown_name_in_settings_file(self, run: Run, folder: Path, command: tuple[str, ...]) -> None:
         (folder / "settings.toml").write_text('SECRET_KEY = "secret"\nSENTRY_DNS = ""\nLOG_LEVEL = 3\n')
         ended = run(*command, SETTINGS_FILE="settings.toml")
-        assert_refused(ended, 'LOG_LEVEL "3": input should be', "SENTRY_DNS: not a setting; config.py has their names")
+        assert_refused(ended, "LOG_LEVEL 3: input should be", "SENTRY_DNS: not a setting; config.py has their names")
 
     def test_missing_settings_file(self, run: Run, command: tuple[str, ...]) -> None:
         ended = run(*command, SECRET_KEY="secret", SETTINGS_FILE="missing.toml")

@@ -33,7 +33,7 @@ def test_development_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_problem_has_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "many")
     monkeypatch.setenv("LOG_LEVEL", "LOUD")
-    assert [line.split(":")[0] for line in problems()] == ['LOG_LEVEL "LOUD"', 'PORT "many"', "SECRET_KEY"]
+    assert [line.split(":")[0] for line in problems()] == ["LOG_LEVEL 'LOUD'", "PORT 'many'", "SECRET_KEY"]
 
 
 def test_environment_wins_over_dotenv_wins_over_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:

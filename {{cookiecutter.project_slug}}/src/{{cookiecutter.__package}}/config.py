@@ -142,5 +142,5 @@ def _settings_file(path: str | None) -> dict[str, Any]:
 def _line(problem: ErrorDetails) -> str:
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
-    given = f' "{problem["input"]}"' if field.repr else ""
+    given = f" {problem['input']!r}" if field.repr else ""
     return f"{name}{given}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({field.description})"
