@@ -9,6 +9,7 @@ from service import TIMEOUT, Service, raw
 
 VIEWS = """
 import logging
+import threading
 import warnings
 import structlog
 from flask import abort
@@ -25,6 +26,15 @@ def speak():
 def warn():
     warnings.warn("old-fashioned")
     return "warned"
+
+def leave():
+    thread = threading.Thread(target=fail, name="worker")
+    thread.start()
+    thread.join()
+    return "left"
+
+def fail(): raise RuntimeError("left alone")
+app.add_url_rule("/leave", view_func=leave)
 
 def crash_below(rest): raise RuntimeError("boom")
 def broken(): return "", {"X-Price": "1 \N{EURO SIGN}"}  # no header can hold that
@@ -89,6 +99,15 @@ def test_warning_of_a_library_is_json_too(serve: Serve) -> None:
     assert service.stop() == 0
     (record,) = [record for record in service.log() if "old-fashioned" in record["event"]]
     assert record["level"] == "warning"
+
+
+def test_crash_in_a_thread_is_one_json_record(serve: Serve) -> None:
+    service = serve(VIEWS, WEB_CONCURRENCY="1")
+    service.get("/leave", X_Request_ID="leave")
+    service.records("leave")
+    (record,) = [record for record in service.log() if record["level"] == "error"]
+    assert record["event"] == "Exception in thread worker"
+    assert "RuntimeError: left alone" in record["exception"]
 
 
 def test_access_line_says_who_asked_for_what(service: Service) -> None:

@@ -16,6 +16,7 @@ from service import TIMEOUT, Service, chunk, free_port, raw
 VIEWS = """
 import logging
 import sys
+import threading
 from flask import abort, request
 
 def crash():
@@ -31,12 +32,20 @@ def handled():
         logging.getLogger("shop").exception("The shop went on.")
     return "fine"
 
+def leave():
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    return crash()
+
+def fail(): raise RuntimeError("left alone")
+
 def busy(): abort(503)
 def data(): return {"received": len(request.get_data())}
 def imported(): return {"sentry_sdk": "sentry_sdk" in sys.modules}
 
 for prefix in ("", "/api"):
-    for view in (crash, handled, busy, data, imported):
+    for view in (crash, leave, handled, busy, data, imported):
         app.add_url_rule(f"{prefix}/{view.__name__}", f"extra{prefix}{view.__name__}", view, methods=["GET", "POST"])
 """
 
@@ -93,7 +102,7 @@ class Kent:
 
 
 def reference(event: dict[str, Any]) -> Any:
-    return (event["tags"] or {}).get("request_id")
+    return (event.get("tags") or {}).get("request_id")
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +155,13 @@ def test_crash_that_a_view_handles_and_logs_is_one_event(kent: Kent, service: Se
     assert reference(event) == answer.headers["X-Request-ID"]
     assert event["logentry"]["message"] == "The shop went on."
     assert [exception["value"] for exception in event["exception"]["values"]] == ["handled"]
+
+
+def test_crash_in_a_thread_is_one_event(kent: Kent, service: Service) -> None:
+    assert service.get("/leave", X_Request_ID="left").status == 500
+    in_thread, last = kent.events("left")
+    assert reference(last) == "left"
+    assert [exception["value"] for exception in in_thread["exception"]["values"]] == ["left alone"]
 
 
 def test_what_is_no_crash_is_no_event(kent: Kent, service: Service) -> None:

@@ -6,6 +6,7 @@ Records of the standard library and of structlog go one way, https://www.structl
 import logging.config
 import re
 import sys
+import threading
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ def configure(settings: config.Settings) -> None:
     """Make this process log as the settings say."""
     logging.config.dictConfig(configuration(settings))
     logging.captureWarnings(True)
+    threading.excepthook = _log_thread_crash
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_COMMON, ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -45,6 +47,13 @@ def configuration(settings: config.Settings) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
         "loggers": {"gunicorn.error": through, "gunicorn.access": through},
     }
+
+
+def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
+    """A crash in a thread is a record like any other, where Python would write its traceback to stderr."""
+    if crash.exc_value and not isinstance(crash.exc_value, SystemExit):
+        name = crash.thread.name if crash.thread else "?"
+        logging.getLogger(__package__).error("Exception in thread %s", name, exc_info=crash.exc_value)
 
 
 def _on_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
