@@ -1,0 +1,113 @@
+"""``make demo`` in a fresh clone, on a machine that has python3, pip, git and make, and no uv."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from baking import template_files
+from conftest import TEMPLATE, user_environment
+from service import TIMEOUT, free_port
+
+PATH = "/usr/bin:/bin"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files of the template, and nothing else."""
+    for path in template_files():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(TEMPLATE / path, tmp_path / path)
+    return tmp_path
+
+
+class Demo:
+    """A ``make demo`` in a process group of its own, as in a terminal."""
+
+    def __init__(self, clone: Path, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.output = clone / "output"
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                ["make", "demo", f"PORT={port}"],
+                cwd=clone,
+                env=user_environment(PATH=PATH),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self.status("/healthz") == 200:
+                return
+            time.sleep(0.1)
+        raise RuntimeError(self.output.read_text())
+
+    def status(self, path: str, method: str = "GET") -> int | None:
+        """The status of an answer; None where nobody listens."""
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=TIMEOUT) as ok:
+                return int(ok.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+        except OSError:
+            return None
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.process.wait(TIMEOUT)
+
+
+@pytest.fixture
+def demo(clone: Path) -> Iterator[Demo]:
+    demo = Demo(clone, free_port())
+    yield demo
+    if demo.process.poll() is None:
+        demo.interrupt()
+
+
+@pytest.mark.slow
+def test_demo_starts_shows_errors_and_stops(clone: Path, demo: Demo) -> None:
+    demo.wait_until_ready()
+    printed = demo.output.read_text()
+    for line, path, method, status in (
+        (f"curl -i {demo.url}/no-such-page", "/no-such-page", "GET", 404),
+        (f"curl -i {demo.url}/api/posts/0", "/api/posts/0", "GET", 404),
+        (f"curl -i -X DELETE {demo.url}/api/posts", "/api/posts", "DELETE", 405),
+    ):
+        assert line in printed
+        assert demo.status(path, method) == status
+
+    port = demo.url.rpartition(":")[2]
+    second = subprocess.run(
+        ["make", "demo", f"PORT={port}"], cwd=clone, env=user_environment(PATH=PATH), capture_output=True, text=True
+    )
+    assert second.returncode != 0
+    assert second.stdout == f"Port {port} cannot be had. Choose another: make demo PORT=8001\n"
+    assert demo.status("/") == 200
+
+    demo.interrupt()
+    assert demo.status("/healthz") is None
+
+
+@pytest.mark.slow
+def test_demo_starts_afresh(clone: Path) -> None:
+    old = clone / "build/my-service/old"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    demo = Demo(clone, free_port())
+    try:
+        demo.wait_until_ready()
+        assert not old.exists()
+    finally:
+        demo.interrupt()
