@@ -41,7 +41,7 @@ class Edge:
         if self.trusted_hosts and environ["PATH_INFO"] in health.PATHS:
             environ["HTTP_HOST"] = self.trusted_hosts[0].lstrip(".")  # probes ask for an address, not a name
         if mount_point := environ.get("SCRIPT_NAME"):
-            environ["SCRIPT_NAME"] = "/" + mount_point.strip("/\\")  # //evil.example would be another origin
+            environ["SCRIPT_NAME"] = ("/" + mount_point.strip("/\\")).rstrip("/")  # //a.example is another origin
         every = (*SECURITY_HEADERS, ("X-Request-ID", errors.reference(environ)))
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:

@@ -16,7 +16,7 @@ def init_app(app: Flask) -> None:
 
     A DSN that cannot be used is an error in the log; the service serves without Sentry.
     """
-    dsn = app.config["SENTRY_DSN"].strip()
+    dsn = app.config["SENTRY_DSN"]
     if not dsn or app.debug:
         return
 

@@ -73,15 +73,20 @@ def pointer(path: Iterable[str | int]) -> str:
 
 def problem(error: HTTPException) -> Response:
     """The renderer for programs: the error as a problem detail, with its reference as a member."""
-    members: dict[str, Any] = {}
+    extensions: dict[str, Any] = {}
     kind, title, detail = "about:blank", None, sentence(error)
     if isinstance(error, InvalidAPIUsage):
-        members = error.to_dict()
-        kind, title, detail = error.type, error.title, members.pop("message", detail)
-    members |= {"type": kind, "title": title or error.name, "status": error.code}
+        extensions = error.to_dict()
+        kind, title, detail = error.type, error.title, extensions.pop("message", detail)
+    standard: dict[str, Any] = {"type": kind, "title": title or error.name, "status": error.code}
     if detail:
-        members["detail"] = detail
-    members["reference"] = reference(request.environ)
+        standard["detail"] = detail
+    members = {
+        **standard,
+        **extensions,
+        **standard,
+        "reference": reference(request.environ),
+    }  # they come first, and win
     body = current_app.json.dumps(members) + "\n"
     return Response(body, error.code, content_type="application/problem+json")
 
