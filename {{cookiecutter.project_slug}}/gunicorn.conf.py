@@ -3,6 +3,7 @@
 https://gunicorn.org/reference/settings/
 """
 
+import logging
 import os
 
 from {{ cookiecutter.__package }}.bodies import is_too_large
@@ -39,6 +40,12 @@ forwarded_allow_ips = ""
 # One log for all, on stderr. See logs.py.
 logconfig_dict = configuration(_settings)
 logger_class = "{{ cookiecutter.__package }}.access.AccessLog"
+
+
+def post_fork(server, worker):
+    """Of a SENTRY_DSN that cannot be used the first worker speaks for all."""
+    if worker.age > 1:
+        logging.getLogger("{{ cookiecutter.__package }}.sentry").setLevel(logging.CRITICAL)
 
 
 def pre_request(worker, request):

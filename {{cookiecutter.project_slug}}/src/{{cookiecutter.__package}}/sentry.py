@@ -1,5 +1,6 @@
 """Sentry, where SENTRY_DSN says it listens. Without one the package is not even imported."""
 
+import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def init_app(app: Flask) -> None:
             },
         )
     except ValueError as error:
-        app.logger.error(
+        logging.getLogger(__name__).error(
             "SENTRY_DSN is not usable, so nothing is reported; copy it from the project's settings in Sentry: %s", error
         )
 
