@@ -60,18 +60,34 @@ def test_unreadable_settings_file(monkeypatch: pytest.MonkeyPatch, content: str 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("TRUSTED_HOSTS", ","), ("TRUSTED_HOSTS", "https://example.org"), ("SECRET_KEY", "  ")]
+    ("name", "value"),
+    [
+        ("TRUSTED_HOSTS", ","),
+        ("TRUSTED_HOSTS", "https://example.org"),
+        ("SECRET_KEY", "  "),
+        ("DATABASE_URL", "mysql://user:password@db/name"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "service.db"),
+        ("RATELIMIT_WRITES", "often"),
+        ("RATELIMIT_STORAGE_URI", "memcached://cache"),
+    ],
 )
-def test_value_that_would_leave_the_service_open_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_value_that_would_not_work_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv("SECRET_KEY", "test")
     monkeypatch.setenv(name, value)
     (problem,) = problems()
     assert problem.startswith(name)
+    assert "password@" not in problem
 
 
 def test_trusted_hosts_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "test")
     monkeypatch.setenv("TRUSTED_HOSTS", "example.org, .example.org")
     assert load().TRUSTED_HOSTS == ["example.org", ".example.org"]
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgresql_is_reached_with_the_driver_that_is_there(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("SECRET_KEY", "test")
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://user:pass%40word@db:5433/name?sslmode=require")
+    assert load().DATABASE_URL == "postgresql+psycopg://user:pass%40word@db:5433/name?sslmode=require"

@@ -6,10 +6,13 @@ A setting has one name everywhere: in the environment, in ``.env``, in the TOML 
 
 import os
 import tomllib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
+from limits import parse_many
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,7 +23,8 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 ENV_FILE = ".env"
 
@@ -36,46 +40,85 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _database_url(value: str) -> str:
+    """With the driver that is installed; platforms hand out ``postgres://`` too."""
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise PydanticCustomError("url", "not a database URL") from None
+    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+        return value
+    if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    raise PydanticCustomError("url", "neither SQLite in a file nor PostgreSQL")
+
+
+Seconds = Annotated[int, Field(ge=1, le=3600)]
+RateLimit = Annotated[str, AfterValidator(lambda value: parse_many(value) and value)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+
+
 class Settings(BaseModel):
     """What the service runs with. Made by :func:`load` from outside, or by a test from values."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True)
-
-    FLASK_DEBUG: bool = Field(default=False, description="1 for development; everything else is production")
-    SECRET_KEY: str = Field(
-        default="", repr=False, validate_default=True, description="signs sessions; long, random, secret"
-    )
-    SETTINGS_FILE: str | None = Field(default=None, description="path of a TOML file with more settings")
-
-    HOST: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0 in a container")
-    PORT: int = Field(default=8000, ge=1, le=65535, description="TCP port to listen on")
-    WEB_CONCURRENCY: int = Field(default=2, ge=1, le=256, description="number of gunicorn worker processes")
-
-    TRUSTED_HOSTS: Annotated[list[HostName] | None, NoDecode, BeforeValidator(_split)] = Field(
-        default=None,
-        min_length=1,
-        description="host names to answer to, separated by commas, such as example.org, .example.org",
-    )
-    PROXY_HOPS: int = Field(
-        default=0, ge=0, le=10, description="number of reverse proxies in front whose X-Forwarded-* to trust"
-    )
-    MAX_CONTENT_LENGTH: int = Field(default=1024 * 1024, ge=1, description="largest request body, in bytes")
-    NOT_FOUND_CACHE_CONTROL: str = Field(
-        default="no-store", pattern=r"^[ -~]+$", description="Cache-Control of 404 answers"
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True, use_attribute_docstrings=True
     )
 
-    LOG_LEVEL: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)] = Field(
-        default="INFO", description="least level logged"
-    )
-    LOG_FORMAT: Literal["json", "text"] | None = Field(
-        default=None, description="json lines or text; left out, text in development and json in production"
-    )
+    FLASK_DEBUG: bool = False
+    """1 for development; everything else is production"""
+    SECRET_KEY: str = Field(default="", repr=False, validate_default=True)
+    """signs sessions; long, random, secret"""
+    SETTINGS_FILE: str | None = None
+    """path of a TOML file with more settings"""
 
-    SENTRY_DSN: str = Field(default="", repr=False, description="where Sentry listens; blank is off")
-    SENTRY_ENVIRONMENT: str = Field(default="production", description="name of this deployment, as Sentry shows it")
-    SENTRY_TRACES_SAMPLE_RATE: float = Field(
-        default=0.0, ge=0, le=1, description="share of requests traced, from 0 to 1"
-    )
+    HOST: str = "127.0.0.1"
+    """address to listen on; 0.0.0.0 in a container"""
+    PORT: int = Field(default=8000, ge=1, le=65535)
+    """TCP port to listen on"""
+    WEB_CONCURRENCY: int = Field(default=2, ge=1, le=256)
+    """number of gunicorn worker processes"""
+
+    TRUSTED_HOSTS: Annotated[list[HostName] | None, BeforeValidator(_split)] = Field(default=None, min_length=1)
+    """host names to answer to, separated by commas, such as example.org, .example.org"""
+    PROXY_HOPS: int = Field(default=0, ge=0, le=10)
+    """number of reverse proxies in front whose X-Forwarded-* to trust"""
+    MAX_CONTENT_LENGTH: int = Field(default=1024 * 1024, ge=1)
+    """largest request body, in bytes"""
+    NOT_FOUND_CACHE_CONTROL: str = Field(default="no-store", pattern=r"^[ -~]+$")
+    """Cache-Control of 404 answers"""
+
+    DATABASE_URL: Annotated[str, AfterValidator(_database_url)] = Field(default="sqlite:///service.db", repr=False)
+    """sqlite:///NAME.db in the folder instance, or postgresql://USER:PASSWORD@HOST/NAME"""
+    DATABASE_POOL_SIZE: int = Field(default=5, ge=1, le=100)
+    """connections of each worker process, at most; it has 4 threads"""
+    DATABASE_POOL_TIMEOUT: Seconds = 5
+    """how long to wait for one of them, in seconds"""
+    DATABASE_CONNECT_TIMEOUT: Seconds = 5
+    """how long connecting to PostgreSQL may take, in seconds"""
+    DATABASE_STATEMENT_TIMEOUT: Seconds = 10
+    """how long a statement of PostgreSQL may take in a request, in seconds"""
+    DATABASE_LOCK_TIMEOUT: Seconds = 5
+    """how long to wait for a lock, in seconds"""
+
+    RATELIMIT_WRITES: RateLimit = "60/minute"
+    """what one address may change through the API, such as 60/minute"""
+    RATELIMIT_READS: RateLimit | None = None
+    """what one address may read through the API; left out, any amount"""
+    RATELIMIT_STORAGE_URI: str = Field(default="memory://", pattern=r"^(memory://|rediss?://.+)$", repr=False)
+    """where requests are counted: memory:// for each process alone, redis://HOST:6379 for all"""
+
+    LOG_LEVEL: LogLevel = "INFO"
+    """least level logged"""
+    LOG_FORMAT: Literal["json", "text"] | None = None
+    """json lines or text; left out, text in development and json in production"""
+
+    SENTRY_DSN: str = Field(default="", repr=False)
+    """where Sentry listens; blank is off"""
+    SENTRY_ENVIRONMENT: str = "production"
+    """name of this deployment, as Sentry shows it"""
+    SENTRY_TRACES_SAMPLE_RATE: float = Field(default=0.0, ge=0, le=1)
+    """share of requests traced, from 0 to 1"""
 
     @field_validator("SECRET_KEY")
     @classmethod
@@ -90,27 +133,8 @@ class Settings(BaseModel):
         )
 
 
-class _Environment(Settings, BaseSettings):
-    """:class:`Settings` as the environment and ``.env`` have them, over the values given. A blank one is not set."""
-
-    model_config = SettingsConfigDict(
-        case_sensitive=True, env_file=ENV_FILE, env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore"
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, dotenv_settings, init_settings
-
-
 def load() -> Settings:
-    """Read the settings from the environment, ``.env`` and SETTINGS_FILE.
+    """Read the settings from the environment, ``.env`` and SETTINGS_FILE. A blank variable is one that is not set.
 
     :raises SystemExit: with one line for each problem, saying what it is and what to do.
     """
@@ -118,15 +142,21 @@ def load() -> Settings:
         dotenv = dotenv_values(ENV_FILE)
     except (OSError, UnicodeDecodeError) as error:
         raise SystemExit(f"{ENV_FILE}: cannot be read as UTF-8: {error}") from None
-    values = _settings_file(os.environ.get("SETTINGS_FILE") or dotenv.get("SETTINGS_FILE"))
-    problems = [f"{name}: not a setting; config.py has their names" for name in values.keys() - Settings.model_fields]
+    variables = {**_set(dotenv), **_set(os.environ)}
+    file = _settings_file(variables.get("SETTINGS_FILE"))
+    problems = [f"{name}: not a setting; config.py has their names" for name in file.keys() - Settings.model_fields]
+    values = {**file, **variables}
     try:
-        settings = _Environment(**{name: values[name] for name in values.keys() & Settings.model_fields})
+        settings = Settings.model_validate({name: values[name] for name in values.keys() & Settings.model_fields})
     except ValidationError as error:
         problems += map(_line, error.errors())
     if problems:
         raise SystemExit("\n".join(sorted(problems)))
     return settings
+
+
+def _set(variables: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if value and not value.isspace()}
 
 
 def _settings_file(path: str | None) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """For load balancers and orchestrators: is the process alive, and is it able to serve?"""
 
+import logging
+
 from flask import Blueprint, Response
+
+from . import database, errors
 
 PATHS = ("/healthz", "/readyz")
 """Answered whatever the Host."""
@@ -16,5 +20,9 @@ def alive() -> Response:
 
 @bp.get("/readyz")
 def ready() -> Response:
-    """200 when requests can be served. Send requests elsewhere while they cannot."""
+    """200 when requests can be served. Send requests elsewhere while they cannot; the log says why."""
+    if trouble := database.trouble():
+        logging.getLogger(__name__).warning("Not ready. %s", trouble)
+        headers = {**dict(errors.overloaded().get_headers()), "Cache-Control": "no-store"}
+        return Response("not ready\n", 503, headers, mimetype="text/plain")
     return Response("ready\n", mimetype="text/plain")

@@ -45,7 +45,11 @@ def configuration(settings: config.Settings) -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "default"}},
         "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
-        "loggers": {"gunicorn.error": through, "gunicorn.access": through},
+        "loggers": {
+            **dict.fromkeys(("gunicorn.error", "gunicorn.access", "alembic"), through),
+            "alembic.runtime.plugins": {**through, "level": "WARNING"},
+            "sqlalchemy": {**through, "level": "WARNING"},  # below it logs SQL
+        },
     }
 
 

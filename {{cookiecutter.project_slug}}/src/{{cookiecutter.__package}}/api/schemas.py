@@ -1,22 +1,15 @@
-"""What the API takes and gives, and how a body becomes one of these."""
+"""What the API takes and gives, and how a request becomes one of these."""
 
-from typing import Annotated, Any, TypeVar
+from datetime import datetime
+from typing import Annotated, TypeVar
 
 from flask import request
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from .. import errors, posts
+from .. import posts
+from .problems import InvalidBody, InvalidQuery
 
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class NewPost(BaseModel):
-    """The body of ``POST /api/posts``."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    body: Annotated[str, StringConstraints(min_length=1, max_length=50_000)]
 
 
 class PostOut(BaseModel):
@@ -27,12 +20,41 @@ class PostOut(BaseModel):
     id: int
     slug: str
     title: str
-    body: str
+    body: str = Field(description="Markdown")
+    published: datetime
 
 
-def shown(post: posts.Post) -> dict[str, Any]:
-    """A post as the members of its JSON."""
-    return PostOut.model_validate(post).model_dump()
+class PostsOut(BaseModel):
+    """One page of posts."""
+
+    posts: list[PostOut]
+
+
+class PostsQuery(BaseModel):
+    """The query of ``GET /api/posts``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=20, ge=1, le=100, description="how many posts, at most")
+    cursor: Annotated[str, StringConstraints(pattern=posts.CURSOR)] | None = Field(
+        default=None, description="where the page starts, as the Link header of the page before says"
+    )
+
+    @property
+    def at(self) -> posts.Cursor | None:
+        return posts.Cursor.parse(self.cursor) if self.cursor else None
+
+
+class Problem(BaseModel):
+    """A problem detail (RFC 9457). A type may have more members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="the type; below /problems/ it has a page that explains it")
+    title: str
+    status: int
+    detail: str = Field(default="", description="what happened and what to do")
+    reference: str = Field(description="to be given when asking for help")
 
 
 def read_body(model: type[Model]) -> Model:
@@ -45,5 +67,16 @@ def read_body(model: type[Model]) -> Model:
     try:
         return model.model_validate(request.get_json())
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        raise errors.InvalidBody([(problem["loc"], problem["msg"]) for problem in problems]) from None
+        raise InvalidBody([(problem["loc"], problem["msg"]) for problem in error.errors()]) from None
+
+
+def read_query(model: type[Model]) -> Model:
+    """The query of the current request.
+
+    :raises InvalidQuery: 400, it is not what the model describes.
+    """
+    try:
+        return model.model_validate(request.args.to_dict())
+    except ValidationError as error:
+        members = [{"detail": problem["msg"], "parameter": problem["loc"][0]} for problem in error.errors()]
+        raise InvalidQuery(payload={"errors": members}) from None

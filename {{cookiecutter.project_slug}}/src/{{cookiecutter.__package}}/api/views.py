@@ -1,25 +1,109 @@
-from flask import Blueprint, abort, url_for
+from flask import Blueprint, Response, abort, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from .. import errors, posts
-from .schemas import NewPost, read_body, shown
+from .. import errors, limits, posts, tokens
+from ..database import SAFE_METHODS, transaction
+from .openapi import document, operation
+from .problems import Changed, InvalidBody, InvalidQuery, MatchRequired
+from .schemas import PostOut, PostsOut, PostsQuery, read_body, read_query
+
+ID = "<int(max=2147483647):post_id>"
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 errors.claim(bp, errors.problem)
+bp.before_request(limits.check)
+bp.after_request(limits.add_headers)
+
+
+@bp.before_request
+def require_token() -> None:
+    if request.method not in SAFE_METHODS:
+        tokens.require_write()
 
 
 @bp.get("/posts")
+@operation(query=PostsQuery, answers={200: PostsOut}, headers=["Link"], problems=[InvalidQuery])
 def index() -> ResponseReturnValue:
-    return {"posts": [shown(post) for post in posts.latest()]}
+    """List posts, newest first. The Link header leads to the next page."""
+    query = read_query(PostsQuery)
+    page = posts.page(query.limit, query.at)
+    response = jsonify(PostsOut(posts=[PostOut.model_validate(post) for post in page.posts]).model_dump(mode="json"))
+    if page.next:
+        response.headers["Link"] = f'<{url_for(".index", limit=query.limit, cursor=page.next)}>; rel="next"'
+    return response
 
 
 @bp.post("/posts")
+@operation(
+    body=posts.Draft, answers={201: PostOut}, headers=["ETag", "Location"], problems=[InvalidBody, posts.SlugTaken]
+)
+@transaction
 def create() -> ResponseReturnValue:
-    new = read_body(NewPost)
-    post = posts.add(new.title, new.body)
-    return shown(post), 201, {"Location": url_for(".show", post_id=post.id)}
+    """Publish a post."""
+    post = posts.add(read_body(posts.Draft))
+    response = _shown(post)
+    response.headers["Location"] = url_for(".show", post_id=post.id)
+    return response, 201
 
 
-@bp.get("/posts/<int:post_id>")
+@bp.get(f"/posts/{ID}")
+@operation(answers={200: PostOut, 304: None}, headers=["ETag"])
 def show(post_id: int) -> ResponseReturnValue:
-    return shown(posts.by_id(post_id) or abort(404, "There is no post with this id."))
+    """Read a post."""
+    return _shown(_existing(posts.by_id(post_id))).make_conditional(request)
+
+
+@bp.put(f"/posts/{ID}")
+@operation(
+    body=posts.Draft,
+    answers={200: PostOut},
+    headers=["ETag"],
+    problems=[InvalidBody, posts.SlugTaken, MatchRequired, Changed],
+)
+@transaction
+def replace(post_id: int) -> ResponseReturnValue:
+    """Replace title, text and, if it is given, the slug of a post."""
+    draft = read_body(posts.Draft)
+    post = _matching(post_id)
+    posts.change(post, draft)
+    return _shown(post)
+
+
+@bp.delete(f"/posts/{ID}")
+@operation(answers={204: None}, problems=[MatchRequired, Changed])
+@transaction
+def delete(post_id: int) -> ResponseReturnValue:
+    """Delete a post."""
+    posts.remove(_matching(post_id))
+    return "", 204
+
+
+@bp.get("/openapi.json")
+def openapi() -> ResponseReturnValue:
+    """This API in OpenAPI 3.1."""
+    return document()
+
+
+def _shown(post: posts.Post) -> Response:
+    response = jsonify(PostOut.model_validate(post).model_dump(mode="json"))
+    response.set_etag(str(post.version))
+    return response
+
+
+def _existing(post: posts.Post | None) -> posts.Post:
+    return post or abort(404, "There is no post with this id.")
+
+
+def _matching(post_id: int) -> posts.Post:
+    """The post to change, if the client has seen its present version (RFC 9110 section 13.1.1).
+
+    :raises MatchRequired: it does not say what it has seen.
+    :raises NotFound: there is no such post.
+    :raises Changed: it has seen another version.
+    """
+    if "If-Match" not in request.headers:
+        raise MatchRequired
+    post = _existing(posts.by_id_to_change(post_id))
+    if str(post.version) not in request.if_match:
+        raise Changed
+    return post

@@ -1,16 +1,32 @@
-from flask import Blueprint, abort, render_template
+from flask import Blueprint, abort, render_template, request
 
 from .. import errors, posts
+from .importing import cli
+from .markdown import html
 
-bp = Blueprint("blog", __name__, url_prefix="/blog", template_folder="templates")
+POSTS_PER_PAGE = 20
+
+bp = Blueprint("blog", __name__, url_prefix="/blog", template_folder="templates", cli_group=None)
 errors.claim(bp, errors.Pages("blog"))
+bp.cli.add_command(cli)
+bp.add_app_template_filter(html, "markdown")
 
 
 @bp.get("/", strict_slashes=False)
 def index() -> str:
-    return render_template("blog/index.html", posts=posts.latest())
+    return render_template("blog/index.html", page=posts.page(POSTS_PER_PAGE, _cursor()))
 
 
 @bp.get("/<slug>")
 def show(slug: str) -> str:
     return render_template("blog/show.html", post=posts.by_slug(slug) or abort(404))
+
+
+def _cursor() -> posts.Cursor | None:
+    """Where the page starts, as the link on the page before said."""
+    if "before" not in request.args:
+        return None
+    try:
+        return posts.Cursor.parse(request.args["before"])
+    except ValueError:
+        abort(404)

@@ -15,10 +15,10 @@ A handler of your own can fall back to ``errors.handle(error)``. And anywhere::
 Following https://flask.palletsprojects.com/en/stable/errorhandling/
 """
 
-from .causes import InsufficientStorage, explain
+from .causes import InsufficientStorage, explain, overloaded
 from .handlers import handle, init_app
 from .pages import Pages
-from .problems import InvalidAPIUsage, InvalidBody, problem
+from .problems import InvalidAPIUsage, InvalidBody, members, problem
 from .references import reference
 from .spaces import Renderer, claim
 
@@ -32,6 +32,8 @@ __all__ = [
     "explain",
     "handle",
     "init_app",
+    "members",
+    "overloaded",
     "problem",
     "reference",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from flask import Response, current_app, request
@@ -24,10 +24,12 @@ class InvalidAPIUsage(HTTPException):
 
         class OutOfStock(InvalidAPIUsage):
             code = 409
-            type = "https://example.org/problems/out-of-stock"
+            type = "/problems/out-of-stock"
             title = "Out of stock"
+            description = "There is not enough of it. Order less, or later."
 
-    :param message: what happened and what to do, for the client's developer: the ``detail`` of the problem.
+    :param message: what happened and what to do, for the client's developer: the ``detail`` of the problem. The
+        ``description`` of the class where it is left out.
     :param status_code: any status from 400 to 599.
     :param payload: extension members of the problem.
     :raises ValueError: the status is not that of an error.
@@ -35,17 +37,30 @@ class InvalidAPIUsage(HTTPException):
 
     status_code: int = 400
     type: str = "about:blank"
+    """A URL. One that starts with ``/`` is below the mount point of the application."""
     title: str | None = None
+    headers: Mapping[str, str] = {}
+    """More headers of the answer."""
 
-    def __init__(self, message: str, status_code: int | None = None, payload: Payload | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, status_code: int | None = None, payload: Payload | None = None
+    ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = self.description
         if status_code is None:
             status_code = self.code or self.status_code  # a subclass may set either: Werkzeug's name or Flask's
         self.code = self.status_code = status_code
         self.payload = payload
         if not 400 <= self.code <= 599:
             raise ValueError(f"{self.code} is not the status of an error: use one from 400 to 599.")
+
+    @classmethod
+    def example(cls) -> Self:
+        """One of them, for documentation. A subclass whose ``__init__`` needs something has an example of its own."""
+        return cls()
+
+    def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [*super().get_headers(*args, **kwargs), *self.headers.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """The message as ``message``, which becomes the ``detail`` of the problem, and the payload's members."""
@@ -65,6 +80,10 @@ class InvalidBody(InvalidAPIUsage):
         members = [{"detail": detail, "pointer": pointer(path)} for path, detail in islice(errors, 100)]
         super().__init__("The body is not what is expected here; see errors.", payload={"errors": members})
 
+    @classmethod
+    def example(cls) -> Self:
+        return cls([(("title",), "Field required")])
+
 
 def pointer(path: Iterable[str | int]) -> str:
     """A path in a JSON document as a JSON Pointer in URI fragment form, ``#/lines/0/price`` (RFC 6901 section 6)."""
@@ -73,22 +92,23 @@ def pointer(path: Iterable[str | int]) -> str:
 
 def problem(error: HTTPException) -> Response:
     """The renderer for programs: the error as a problem detail, with its reference as a member."""
+    told = {**members(error, request.environ.get("SCRIPT_NAME", "")), "reference": reference(request.environ)}
+    return Response(current_app.json.dumps(told) + "\n", error.code, content_type="application/problem+json")
+
+
+def members(error: HTTPException, mount_point: str = "") -> dict[str, Any]:
+    """The members of the problem detail that an error is, without its reference. The standard ones come first."""
     extensions: dict[str, Any] = {}
     kind, title, detail = "about:blank", None, sentence(error)
     if isinstance(error, InvalidAPIUsage):
         extensions = error.to_dict()
         kind, title, detail = error.type, error.title, extensions.pop("message", detail)
+    if kind.startswith("/"):
+        kind = mount_point + kind
     standard: dict[str, Any] = {"type": kind, "title": title or error.name, "status": error.code}
     if detail:
         standard["detail"] = detail
-    members = {
-        **standard,
-        **extensions,
-        **standard,
-        "reference": reference(request.environ),
-    }  # they come first, and win
-    body = current_app.json.dumps(members) + "\n"
-    return Response(body, error.code, content_type="application/problem+json")
+    return {**standard, **extensions, **standard}
 
 
 def sentence(error: HTTPException) -> str | None:

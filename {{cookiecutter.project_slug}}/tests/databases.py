@@ -1,0 +1,44 @@
+"""Databases to test on: SQLite in a file, or those of the PostgreSQL server that TEST_DATABASE_URL names."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import create_engine, make_url
+
+from {{ cookiecutter.__package }}.config import Settings
+from {{ cookiecutter.__package }}.database import db
+
+
+@contextmanager
+def fresh_database(folder: Path) -> Iterator[str]:
+    """The URL of an empty database. It is dropped at the end.
+
+    On PostgreSQL the user of TEST_DATABASE_URL must be allowed to create databases.
+    """
+    if not os.environ.get("TEST_DATABASE_URL"):
+        yield f"sqlite:///{folder}/{secrets.token_hex(8)}.db"
+        return
+    server = make_url(Settings(SECRET_KEY="test", DATABASE_URL=os.environ["TEST_DATABASE_URL"]).DATABASE_URL)
+    name = f"test_{secrets.token_hex(8)}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield server.set(database=name).render_as_string(hide_password=False)
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
+
+
+@contextmanager
+def rolled_back(app: Flask) -> Iterator[Flask]:
+    """Whatever the application commits stays within one transaction, which is rolled back at the end."""
+    with app.app_context():
+        engine, sessionmaker = db.engine, db.sessionmaker
+    with engine.connect() as connection, connection.begin() as transaction:
+        sessionmaker.configure(bind=connection, join_transaction_mode="create_savepoint")
+        yield app
+        transaction.rollback()
+    engine.dispose()
