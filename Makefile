@@ -15,12 +15,15 @@ demo: $(UV)
 	@rm -rf $(DEMO)
 	@$(UV) tool run --quiet cookiecutter --no-input --output-dir build . >/dev/null
 	@cd $(DEMO) && $(UV) sync --quiet --no-dev
-	@echo "Open http://127.0.0.1:$(PORT)/ in a browser, or ask in another terminal for"
-	@echo "  a page error    curl -i http://127.0.0.1:$(PORT)/no-such-page"
-	@echo "  an API error    curl -i http://127.0.0.1:$(PORT)/api/posts/0"
-	@echo "  a 405           curl -i -X DELETE http://127.0.0.1:$(PORT)/api/posts"
-	@echo "Ctrl-C stops the service. Its log:"
-	@cd $(DEMO) && SECRET_KEY=$$(python3 -c 'import secrets; print(secrets.token_hex())') WEB_CONCURRENCY=1 LOG_FORMAT=text exec .venv/bin/gunicorn
+	@cd $(DEMO) && export SECRET_KEY=$$(python3 -c 'import secrets; print(secrets.token_hex())') LOG_FORMAT=text PATH=.venv/bin:$$PATH \
+		&& flask db upgrade && flask posts import posts/hello.md && TOKEN=$$(flask tokens create demo) \
+		&& echo "Open http://127.0.0.1:$(PORT)/ in a browser, or ask in another terminal for" \
+		&& echo "  a page error    curl -i http://127.0.0.1:$(PORT)/no-such-page" \
+		&& echo "  an API error    curl -i http://127.0.0.1:$(PORT)/api/posts/0" \
+		&& echo "  a 405           curl -i -X DELETE http://127.0.0.1:$(PORT)/api/posts" \
+		&& echo "  a new post      curl -i http://127.0.0.1:$(PORT)/api/posts -H 'Authorization: Bearer $$TOKEN' --json '{\"title\": \"News\", \"body\": \"Good *news*.\"}'" \
+		&& echo "Ctrl-C stops the service. Its log:" \
+		&& exec gunicorn
 
 test: $(UV)
 	$(UV) run ruff format --check
