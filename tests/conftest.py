@@ -1,6 +1,7 @@
 """Fixtures: bake a project, install it as a user would, start it."""
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
+from servers import POSTGRES, REDIS, Postgres, Redis
 from service import Service
+
+pytest.register_assert_rewrite("stores")
 
 TEMPLATE = Path(__file__).parent.parent
 UV = Path(sys.executable).with_name("uv")
@@ -72,6 +76,23 @@ def install(project: Path, *options: str) -> None:
     subprocess.run([UV, "sync", "--quiet", *options], cwd=project, env=user_environment(), check=True, timeout=300)
 
 
+def flask(project: Path, *command: str, **settings: str) -> str:
+    """What a command of an installed project prints, such as ``flask(project, "tokens", "create", "me")``."""
+    run = [project / ".venv/bin/flask", *command]
+    environment = user_environment(**{"SECRET_KEY": "test", **settings})
+    done = subprocess.run(run, cwd=project, env=environment, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise RuntimeError(f"flask {' '.join(command)} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def need(program: object, advice: str) -> None:
+    """Skip the test where a program was not found. In CI fail it: nobody reads there what was skipped."""
+    if not program:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up(advice)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cookiecutter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """cookiecutter keeps the answers of its last run, and more; not in the home of who runs the tests."""
@@ -97,9 +118,10 @@ def bake(tmp_path: Path) -> Bake:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default project, installed."""
+    """The default project, installed. ``migrated.db`` in it is an SQLite database to copy."""
     made = bake_into(tmp_path_factory.mktemp("project"))
     install(made)
+    flask(made, "db", "upgrade", DATABASE_URL=f"sqlite:///{made}/migrated.db")
     return made
 
 
@@ -108,6 +130,8 @@ def serve(project: Path, tmp_path: Path) -> Iterator[Serve]:
     """``serve(SENTRY_DSN="…")`` starts the default project under gunicorn; the test's end stops it.
 
     ``serve(extra="…")``: with lines of Python that may use ``app``, such as a view that crashes.
+    It has a migrated SQLite database of its own, unless ``DATABASE_URL`` names one. Commands, also such as migrate
+    that one, are run with ``service.flask("tokens", "create", "me")``.
     """
     with ExitStack() as services:
         yield partial(_serve, services, project, tmp_path)
@@ -121,7 +145,13 @@ def serve_all(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def _serve(services: ExitStack, project: Path, folder: Path, extra: str = "", **settings: str) -> Service:
-    service = Service(project, folder, extra, user_environment(SECRET_KEY="test", **settings))
+    if "DATABASE_URL" not in settings:
+        database = folder / f"{secrets.token_hex(4)}.db"
+        shutil.copy(project / "migrated.db", database)
+        settings["DATABASE_URL"] = f"sqlite:///{database}"
+    settings = {"SECRET_KEY": "test", **settings}
+    service = Service(project, folder, extra, user_environment(**settings))
+    service.flask = partial(flask, project, **settings)
     services.callback(service.stop)
     return service
 
@@ -144,3 +174,19 @@ def develop(project: Path, bake: Bake, tmp_path: Path) -> Iterator[Develop]:
             return service
 
         yield develop
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that all tests share. ``postgres.database()`` makes a database of one's own."""
+    need(POSTGRES, "PostgreSQL is missing. Install the dev group: uv sync")
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """A Redis server that all tests share, and what they leave in it. ``redis.cli("FLUSHALL")`` empties it."""
+    need(REDIS, "Redis is missing. Install it: apt-get install redis-server")
+    with Redis() as server:
+        yield server

@@ -7,7 +7,7 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -40,6 +40,9 @@ class Service:
     :param command: a program of the project's virtual environment and its arguments.
     :param cwd: where it is started; the project where it is left out.
     """
+
+    flask: Callable[..., str]
+    """Runs a command with the settings of the service: ``service.flask("tokens", "list")``. Only of ``serve``."""
 
     def __init__(
         self,

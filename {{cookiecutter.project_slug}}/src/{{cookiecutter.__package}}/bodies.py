@@ -90,6 +90,14 @@ class ChunkedBody:
             raise OSError("The chunked body is broken.") from error
 
 
+class NotJSON(UnsupportedMediaType):
+    description = "Send the body as application/json."
+
+
+class InvalidJSON(BadRequest):
+    description = "The body is not valid JSON."
+
+
 class Request(flask.Request):
     """A request that tells the API's client why its JSON is refused."""
 
@@ -99,8 +107,8 @@ class Request(flask.Request):
         :raises BadRequest: it is not.
         """
         if e is None:
-            raise UnsupportedMediaType("Send the body as application/json.")
-        raise BadRequest("The body is not valid JSON.") from e
+            raise NotJSON
+        raise InvalidJSON from e
 
 
 class StrictJSON(DefaultJSONProvider):

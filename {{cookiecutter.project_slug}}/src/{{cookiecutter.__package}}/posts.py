@@ -20,6 +20,8 @@ CURSOR = r"^(-[0-9]{1,16}|[0-9]{1,17})-[0-9]{1,10}$"
 
 LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 """No control character, and something to see."""
+MAX_ID = 2**31 - 1
+"""Of PostgreSQL's integers; asked for a larger one, it would fail. Not in the URL rule: there Werkzeug answers 405."""
 NO_NUL = r"^[^\x00]*$"
 """PostgreSQL stores no NUL."""
 
@@ -43,7 +45,7 @@ class Post(Model):
 class Draft(BaseModel):
     """What somebody wants published."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"title": "News", "body": "*Good*."}]})
 
     title: Annotated[str, StringConstraints(max_length=200, pattern=LINE)]
     body: Annotated[str, StringConstraints(min_length=1, max_length=50_000, pattern=NO_NUL)] = Field(
@@ -104,12 +106,12 @@ def page(limit: int, cursor: Cursor | None = None) -> Page:
 
 def by_id(post_id: int) -> Post | None:
     """The post with this id; None where there is none."""
-    return db.session.get(Post, post_id)
+    return db.session.get(Post, post_id) if post_id <= MAX_ID else None
 
 
 def by_id_to_change(post_id: int) -> Post | None:
     """The same, held for this transaction: nobody else changes it meanwhile."""
-    return db.session.get(Post, post_id, with_for_update=True)
+    return db.session.get(Post, post_id, with_for_update=True) if post_id <= MAX_ID else None
 
 
 def by_slug(slug: str) -> Post | None:

@@ -17,7 +17,7 @@ from werkzeug import exceptions
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from .. import errors, limits, tokens
+from .. import bodies, errors, limits, tokens
 from .problems import InvalidBody, MatchRequired
 from .schemas import Problem
 
@@ -27,16 +27,12 @@ Problems = Sequence[type[HTTPException]]
 
 ALWAYS: Problems = (limits.RateLimited, exceptions.InternalServerError, exceptions.ServiceUnavailable)
 WRITING: Problems = (tokens.TokenRequired, tokens.InvalidToken, tokens.ReadOnlyToken, errors.InsufficientStorage)
-WITH_BODY: Problems = (
-    *(exceptions.BadRequest, exceptions.RequestEntityTooLarge, exceptions.UnsupportedMediaType),
-    InvalidBody,
-)
+WITH_BODY: Problems = (bodies.InvalidJSON, exceptions.RequestEntityTooLarge, bodies.NotJSON, InvalidBody)
 HEADERS = {
     "ETag": "The version of the post: sent as If-Match to change it, as If-None-Match to read it only if it is new.",
     "Link": "rel=next leads to the next page. There is none on the last.",
     "Location": "Where the post is.",
 }
-
 _operations: dict[Callable[..., Any], "operation"] = {}
 
 
@@ -69,19 +65,15 @@ def document() -> dict[str, Any]:
         if described := _operations.get(view := current_app.view_functions[rule.endpoint]):
             methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
             written = _written(spec, described, rule, view)
-            spec.path(_path(rule), operations={method.lower(): written for method in methods})
+            spec.path(
+                re.sub(r"<[^>]*?(\w+)>", r"{\1}", rule.rule), operations={method.lower(): written for method in methods}
+            )
     return spec.to_dict()
-
-
-def _path(rule: Rule) -> str:
-    return re.sub(r"<[^>]*?(\w+)>", r"{\1}", rule.rule)
 
 
 def _written(spec: APISpec, described: operation, rule: Rule, view: Callable[..., Any]) -> dict[str, Any]:
     writes = "GET" not in (rule.methods or ())
     problems = [*described.problems, *ALWAYS, *(WRITING if writes else ()), *(WITH_BODY if described.body else ())]
-    if rule.arguments:
-        problems.append(exceptions.NotFound)
     written: dict[str, Any] = {
         "operationId": rule.endpoint.rpartition(".")[2],
         "summary": (view.__doc__ or "").strip().splitlines()[0],
@@ -109,14 +101,17 @@ def _of_query(described: operation) -> list[dict[str, Any]]:
 
 
 def _of_headers(described: operation) -> list[dict[str, Any]]:
-    text = {"type": "string"}
+    etag = {"in": "header", "description": "The ETag of the version that you have.", "schema": {"type": "string"}}
     if MatchRequired in described.problems:
-        return [{"name": "If-Match", "in": "header", "required": True, "schema": text}]
-    return [{"name": "If-None-Match", "in": "header", "schema": text}] if 304 in described.answers else []
+        return [{"name": "If-Match", "required": True, "example": '"1"', **etag}]
+    return [{"name": "If-None-Match", **etag}] if 304 in described.answers else []
 
 
 def _successes(spec: APISpec, described: operation) -> dict[str, Any]:
-    headers = {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in described.headers}
+    headers = {
+        name: {"description": HEADERS[name], "required": name != "Link", "schema": {"type": "string"}}
+        for name in described.headers
+    }
     return {
         str(status): {
             "description": HTTPStatus(status).phrase,
@@ -129,12 +124,12 @@ def _successes(spec: APISpec, described: operation) -> dict[str, Any]:
 
 def _failures(spec: APISpec, problems: Iterable[type[HTTPException]]) -> dict[str, Any]:
     written: dict[str, Any] = {}
-    for members in (errors.members(_example(kind), request.script_root) for kind in problems):
+    for members in (errors.members(getattr(kind, "example", kind)(), request.script_root) for kind in problems):
         content = _json(spec, Problem, "serialization", "application/problem+json")
         description = HTTPStatus(members["status"]).phrase
         response = written.setdefault(str(members["status"]), {"description": description, "content": content})
         examples = response["content"]["application/problem+json"].setdefault("examples", {})
-        examples[members["title"]] = {"value": {**members, "reference": "5f0c…"}}
+        examples[members["title"]] = {"value": {**members, "reference": "5f0c3f0e5d8e4b6f9a1c2d3e4f5a6b7c"}}
     return dict(sorted(written.items()))
 
 
@@ -145,7 +140,3 @@ def _json(spec: APISpec, model: Model, mode: Any, media_type: str = "application
         if name not in spec.components.schemas:
             spec.components.schema(name, component)
     return {media_type: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
-
-
-def _example(kind: type[HTTPException]) -> HTTPException:
-    return kind.example() if issubclass(kind, errors.InvalidAPIUsage) else kind()

@@ -1,5 +1,9 @@
 """What can be wrong with a request to the API. Each type has a page below ``/problems/``."""
 
+from typing import Self
+
+from werkzeug.exceptions import NotFound
+
 from .. import errors
 
 
@@ -19,6 +23,14 @@ class InvalidQuery(errors.InvalidAPIUsage):
     type = "/problems/invalid-query"
     title = "Invalid query"
     description = "The query is not what is expected here; see errors."
+
+    @classmethod
+    def example(cls) -> Self:
+        return cls(payload={"errors": [{"detail": "Input should be greater than or equal to 1", "parameter": "limit"}]})
+
+
+class NoSuchPost(NotFound):
+    description = "There is no post with this id."
 
 
 class MatchRequired(errors.InvalidAPIUsage):

@@ -12,7 +12,7 @@ from .problems import InvalidBody, InvalidQuery
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class PostOut(BaseModel):
+class Post(BaseModel):
     """A post, as the API shows it."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -24,10 +24,10 @@ class PostOut(BaseModel):
     published: datetime
 
 
-class PostsOut(BaseModel):
+class PostList(BaseModel):
     """One page of posts."""
 
-    posts: list[PostOut]
+    posts: list[Post]
 
 
 class PostsQuery(BaseModel):
@@ -54,6 +54,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(default="", description="what happened and what to do")
+    errors: list[dict[str, str]] = Field(default=[], description="what is wrong, and where in body or query")
     reference: str = Field(description="to be given when asking for help")
 
 

@@ -1,67 +1,58 @@
-from flask import Blueprint, Response, abort, jsonify, request, url_for
+from flask import Blueprint, Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from .. import errors, limits, posts, tokens
-from ..database import SAFE_METHODS, transaction
+from ..database import transaction
 from .openapi import document, operation
-from .problems import Changed, InvalidBody, InvalidQuery, MatchRequired
-from .schemas import PostOut, PostsOut, PostsQuery, read_body, read_query
-
-ID = "<int(max=2147483647):post_id>"
+from .problems import Changed, InvalidBody, InvalidQuery, MatchRequired, NoSuchPost
+from .schemas import Post, PostList, PostsQuery, read_body, read_query
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 errors.claim(bp, errors.problem)
 bp.before_request(limits.check)
+bp.before_request(tokens.check)
 bp.after_request(limits.add_headers)
 
 
-@bp.before_request
-def require_token() -> None:
-    if request.method not in SAFE_METHODS:
-        tokens.require_write()
-
-
 @bp.get("/posts")
-@operation(query=PostsQuery, answers={200: PostsOut}, headers=["Link"], problems=[InvalidQuery])
-def index() -> ResponseReturnValue:
+@operation(query=PostsQuery, answers={200: PostList}, headers=["Link"], problems=[InvalidQuery])
+def list_posts() -> ResponseReturnValue:
     """List posts, newest first. The Link header leads to the next page."""
     query = read_query(PostsQuery)
     page = posts.page(query.limit, query.at)
-    response = jsonify(PostsOut(posts=[PostOut.model_validate(post) for post in page.posts]).model_dump(mode="json"))
+    response = jsonify(PostList(posts=[Post.model_validate(post) for post in page.posts]).model_dump(mode="json"))
     if page.next:
-        response.headers["Link"] = f'<{url_for(".index", limit=query.limit, cursor=page.next)}>; rel="next"'
+        response.headers["Link"] = f'<{url_for(".list_posts", limit=query.limit, cursor=page.next)}>; rel="next"'
     return response
 
 
 @bp.post("/posts")
-@operation(
-    body=posts.Draft, answers={201: PostOut}, headers=["ETag", "Location"], problems=[InvalidBody, posts.SlugTaken]
-)
+@operation(body=posts.Draft, answers={201: Post}, headers=["ETag", "Location"], problems=[InvalidBody, posts.SlugTaken])
 @transaction
-def create() -> ResponseReturnValue:
+def create_post() -> ResponseReturnValue:
     """Publish a post."""
     post = posts.add(read_body(posts.Draft))
     response = _shown(post)
-    response.headers["Location"] = url_for(".show", post_id=post.id)
+    response.headers["Location"] = url_for(".get_post", post_id=post.id)
     return response, 201
 
 
-@bp.get(f"/posts/{ID}")
-@operation(answers={200: PostOut, 304: None}, headers=["ETag"])
-def show(post_id: int) -> ResponseReturnValue:
+@bp.get("/posts/<int:post_id>")
+@operation(answers={200: Post, 304: None}, headers=["ETag"], problems=[NoSuchPost])
+def get_post(post_id: int) -> ResponseReturnValue:
     """Read a post."""
     return _shown(_existing(posts.by_id(post_id))).make_conditional(request)
 
 
-@bp.put(f"/posts/{ID}")
+@bp.put("/posts/<int:post_id>")
 @operation(
     body=posts.Draft,
-    answers={200: PostOut},
+    answers={200: Post},
     headers=["ETag"],
-    problems=[InvalidBody, posts.SlugTaken, MatchRequired, Changed],
+    problems=[InvalidBody, posts.SlugTaken, NoSuchPost, MatchRequired, Changed],
 )
 @transaction
-def replace(post_id: int) -> ResponseReturnValue:
+def replace_post(post_id: int) -> ResponseReturnValue:
     """Replace title, text and, if it is given, the slug of a post."""
     draft = read_body(posts.Draft)
     post = _matching(post_id)
@@ -69,10 +60,10 @@ def replace(post_id: int) -> ResponseReturnValue:
     return _shown(post)
 
 
-@bp.delete(f"/posts/{ID}")
-@operation(answers={204: None}, problems=[MatchRequired, Changed])
+@bp.delete("/posts/<int:post_id>")
+@operation(answers={204: None}, problems=[NoSuchPost, MatchRequired, Changed])
 @transaction
-def delete(post_id: int) -> ResponseReturnValue:
+def delete_post(post_id: int) -> ResponseReturnValue:
     """Delete a post."""
     posts.remove(_matching(post_id))
     return "", 204
@@ -85,13 +76,15 @@ def openapi() -> ResponseReturnValue:
 
 
 def _shown(post: posts.Post) -> Response:
-    response = jsonify(PostOut.model_validate(post).model_dump(mode="json"))
+    response = jsonify(Post.model_validate(post).model_dump(mode="json"))
     response.set_etag(str(post.version))
     return response
 
 
 def _existing(post: posts.Post | None) -> posts.Post:
-    return post or abort(404, "There is no post with this id.")
+    if post is None:
+        raise NoSuchPost
+    return post
 
 
 def _matching(post_id: int) -> posts.Post:

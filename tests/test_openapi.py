@@ -1,0 +1,296 @@
+"""The OpenAPI document: it is valid, and the service does what it says."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Serve, user_environment
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from servers import Postgres
+from service import Answer, Service
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+SEED = 20
+
+DOCUMENT = "/api/openapi.json"
+UNLIMITED = "1000000/minute"
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY", "BREW"})
+LARGEST_ID = 2**31 - 1
+
+SUCCESSES = {
+    ("GET /api/posts", 200),
+    ("POST /api/posts", 201),
+    ("GET /api/posts/{post_id}", 200),
+    ("PUT /api/posts/{post_id}", 200),
+    ("DELETE /api/posts/{post_id}", 204),
+}
+OTHERS = {
+    ("GET /api/posts", 400),
+    ("PATCH /api/posts", 405),
+    ("GET /api/posts/{post_id}", 304),
+    ("GET /api/posts/{post_id}", 404),
+    ("PATCH /api/posts/{post_id}", 405),
+    *(("POST /api/posts", status) for status in (400, 401, 409, 415, 422)),
+    *(("PUT /api/posts/{post_id}", status) for status in (401, 404, 412, 415, 422, 428)),
+    *(("DELETE /api/posts/{post_id}", status) for status in (401, 404, 412, 428)),
+}
+"""What schemathesis has to meet, as operation and status: a run without them has tested little."""
+
+FAULTS = {"Internal Server Error", "Service Unavailable", "Insufficient Storage"}
+"""Titles of the problems that no client can provoke."""
+
+Example = tuple[str, str, str]
+"""Method, path and title of a problem that the document shows."""
+
+Parts = dict[str, Any]
+"""Of a request: its headers, and what :func:`ask` puts elsewhere. A header that is None is not sent."""
+
+
+@pytest.fixture(scope="module")
+def service(serve_all: Serve) -> Service:
+    """A body of more than 2,000 bytes is too large for it."""
+    return serve_all(RATELIMIT_WRITES=UNLIMITED, MAX_CONTENT_LENGTH="2000")
+
+
+@pytest.fixture(scope="module")
+def valid(service: Service) -> Parts:
+    """Of a request about the first of two posts. The second has the slug ``taken``."""
+    valid = valid_parts(service)
+    for slug in ("first", "taken"):
+        assert ask(service, "POST", "/api/posts", {**valid, "body": draft(slug)}).status == 201
+    return valid
+
+
+@pytest.fixture(scope="module")
+def document(service: Service) -> dict[str, Any]:
+    answer = service.get(DOCUMENT)
+    assert answer.status == 200
+    return answer.json
+
+
+def draft(slug: str) -> bytes:
+    return json.dumps({"title": "News", "body": "Good *news*.", "slug": slug}).encode()
+
+
+def valid_parts(service: Service) -> Parts:
+    """Of a request that nothing is wrong with."""
+    return {
+        "Authorization": f"Bearer {service.flask('tokens', 'create', 'writer').strip()}",
+        "Content-Type": "application/json",
+        "If-Match": '"1"',
+        "body": draft("other"),
+        "post_id": 1,
+        "query": "",
+    }
+
+
+def ask(service: Service, method: str, path: str, parts: Parts) -> Answer:
+    """Ask for a path of the document."""
+    headers = {name: value for name, value in parts.items() if name[0].isupper() and value is not None}
+    body = parts["body"] if method in ("POST", "PUT") else None
+    return service.ask(method, path.format(post_id=parts["post_id"]) + parts["query"], body, headers)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and description of each operation."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield method.upper(), path, operation
+
+
+def examples(document: dict[str, Any]) -> dict[Example, dict[str, Any]]:
+    """Every problem that the document shows."""
+    return {
+        (method, path, title): example["value"]
+        for method, path, operation in operations(document)
+        for status, response in operation["responses"].items()
+        if int(status) >= 400
+        for title, example in response["content"]["application/problem+json"]["examples"].items()
+    }
+
+
+def comparable(problem: dict[str, Any]) -> dict[str, Any]:
+    """Its members; of those that differ from answer to answer the type."""
+    return {name: type(value) if name in ("errors", "reference") else value for name, value in problem.items()}
+
+
+def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_schemathesis_finds_nothing_on_sqlite(serve: Serve, tmp_path: Path) -> None:
+    service = serve(RATELIMIT_WRITES=UNLIMITED)
+    assert_nothing_found(run_schemathesis(service, tmp_path))
+    assert_much_was_asked(service)
+
+
+def test_schemathesis_finds_nothing_on_postgresql(serve: Serve, postgres: Postgres, tmp_path: Path) -> None:
+    service = serve(RATELIMIT_WRITES=UNLIMITED, DATABASE_URL=postgres.database())
+    service.flask("db", "upgrade")
+    assert_nothing_found(run_schemathesis(service, tmp_path))
+    assert_much_was_asked(service)
+
+
+def run_schemathesis(service: Service, folder: Path) -> dict[str, Any]:
+    """Its report. What it prints, the seed and how to reproduce each failure, is shown where the test fails."""
+    run = [
+        SCHEMATHESIS,
+        "--no-color",
+        "--config-file",
+        CONFIGURATION,
+        "run",
+        f"http://127.0.0.1:{service.port}{DOCUMENT}",
+    ]
+    options = ["--checks", "all", "--seed", str(SEED), "--report", "json", "--report-json-path", "report.json"]
+    token = service.flask("tokens", "create", "schemathesis").strip()
+    done = subprocess.run(
+        [*run, *options],
+        cwd=folder,
+        env=user_environment(API_TOKEN=token),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=250,
+    )
+    print(done.stdout)
+    return json.loads((folder / "report.json").read_text())
+
+
+def assert_nothing_found(report: dict[str, Any]) -> None:
+    assert (report["failures"], report["errors"]) == ([], [])
+    assert {phase: told["status"] for phase, told in report["phases"].items()} == dict.fromkeys(
+        ("examples", "coverage", "fuzzing", "stateful"), "success"
+    )
+    assert report["operations"]["tested"] == report["operations"]["total"] == len(SUCCESSES)
+    assert not any(report["warnings"].values())
+    assert report["complete"]
+    assert report["exit_code"] == 0
+
+
+def assert_much_was_asked(service: Service) -> None:
+    """As the log of the service tells: every operation has done its work, and has met what is to be refused."""
+    log = service.log()
+    assert [record for record in log if record["level"] in ("error", "critical")] == []
+    asked = Counter(map(operation_and_status, (record for record in log if record["logger"] == "gunicorn.access")))
+    print(*sorted(asked.items()), sep="\n")
+    assert [asking for asking in asked if asking[1] >= 500] == []
+    assert [asking for asking in SUCCESSES if asked[asking] < 5] == []
+    assert OTHERS - asked.keys() == set()
+
+
+def operation_and_status(record: dict[str, Any]) -> tuple[str, int]:
+    head, separator, rest = record["path"].partition("/api/posts/")
+    path = "/api/posts/{post_id}" if (head, separator) == ("", "/api/posts/") and rest else record["path"]
+    return f"{record['method']} {path}", record["status"]
+
+
+def test_wrong_method_is_told_the_documented_ones(service: Service, document: dict[str, Any]) -> None:
+    for path, item in document["paths"].items():
+        allowed = {method.upper() for method in item} | {"OPTIONS"} | ({"HEAD"} if "get" in item else set())
+        for method in METHODS - allowed:
+            answer = service.ask(method, path.format(post_id=1))
+            assert (method, path, answer.status) == (method, path, 405)
+            assert set(answer.headers["Allow"].split(", ")) == allowed
+        assert set(service.ask("OPTIONS", path.format(post_id=1)).headers["Allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("post_id", [0, LARGEST_ID, LARGEST_ID + 1, 10**30, -1, "x", "1.0"])
+def test_documented_method_is_never_wrong(
+    service: Service, document: dict[str, Any], valid: Parts, post_id: int | str
+) -> None:
+    """Whatever the id, what is missing is the post, not the method."""
+    answers = {
+        method: ask(service, method, path, {**valid, "post_id": post_id}).status
+        for method, path, _ in operations(document)
+        if "{post_id}" in path
+    }
+    assert answers == {"GET": 404, "PUT": 404, "DELETE": 404}
+
+
+@pytest.fixture
+def provocations(service: Service, valid: Parts) -> dict[str, Parts]:
+    """The title of a problem, and the parts of a request that provoke it."""
+    reader = service.flask("tokens", "create", "reader", "--read-only").strip()
+    wrong: dict[str, Parts] = {
+        "Bad Request": {"body": b"{"},
+        "Changed meanwhile": {"If-Match": '"0"'},
+        "If-Match required": {"If-Match": None},
+        "Invalid body": {"body": b"{}"},
+        "Invalid query": {"query": "?limit=0"},
+        "Invalid token": {"Authorization": "Bearer x"},
+        "Not Found": {"post_id": LARGEST_ID},
+        "Read-only token": {"Authorization": f"Bearer {reader}"},
+        "Request Entity Too Large": {"body": b" " * 2001},
+        "Slug taken": {"body": draft("taken")},
+        "Token required": {"Authorization": None},
+        "Unsupported Media Type": {"Content-Type": "text/plain"},
+    }
+    return {title: {**valid, **parts} for title, parts in wrong.items()}
+
+
+def test_example_of_a_problem_is_what_is_answered(
+    service: Service, document: dict[str, Any], provocations: dict[str, Parts]
+) -> None:
+    shown = {key: problem for key, problem in examples(document).items() if key[2] not in FAULTS | {"Rate limited"}}
+    answers = {(method, path, title): ask(service, method, path, provocations[title]) for method, path, title in shown}
+    assert {key[2] for key in shown} == provocations.keys()
+    assert {key: comparable(answer.json) for key, answer in answers.items()} == {
+        key: comparable(problem) for key, problem in shown.items()
+    }
+    assert {key: answer.status for key, answer in answers.items()} == {
+        key: problem["status"] for key, problem in shown.items()
+    }
+
+
+def test_example_of_the_rate_limit_is_what_is_answered(serve: Serve) -> None:
+    service = serve(RATELIMIT_READS="1/day", RATELIMIT_WRITES="1/day", WEB_CONCURRENCY="1")
+    valid = valid_parts(service)
+    document = service.get(DOCUMENT).json
+    assert ask(service, "POST", "/api/posts", valid).status == 201
+    for method, path, _ in operations(document):
+        answer = ask(service, method, path, valid)
+        shown = examples(document)[method, path, "Rate limited"]
+        assert (answer.status, comparable(answer.json)) == (429, comparable(shown))
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_every_type_has_a_page_for_people_and_for_programs(service: Service, document: dict[str, Any]) -> None:
+    shown = {problem["type"]: problem for problem in examples(document).values() if problem["type"] != "about:blank"}
+    catalogue = service.get("/problems/", Accept="application/json").json["problems"]
+    assert {described["type"] for described in catalogue} == shown.keys()
+    for kind, problem in shown.items():
+        page = service.get(kind, Accept="text/html")
+        assert (page.status, page.media_type) == (200, "text/html")
+        assert f"<h1>{problem['title']}</h1>" in page.body.decode()
+        described = service.get(kind, Accept="application/json")
+        assert (described.status, described.media_type) == (200, "application/json")
+        told = described.json["problem"]
+        assert told["description"]
+        assert {name: told[name] for name in ("type", "title", "status")}.items() <= problem.items()
+        assert {**told["example"], "reference": problem["reference"]} == problem
+
+
+def test_mount_point_is_part_of_servers_and_types(serve: Serve) -> None:
+    service = serve(PROXY_HOPS="1")
+    document = service.get(DOCUMENT, X_Forwarded_Prefix="/mounted").json
+    assert document["servers"] == [{"url": "/mounted"}]
+    types = {problem["type"] for problem in examples(document).values()} - {"about:blank"}
+    catalogue = service.get("/problems/", Accept="application/json", X_Forwarded_Prefix="/mounted").json["problems"]
+    assert types == {described["type"] for described in catalogue}
+    assert all(kind.startswith("/mounted/problems/") for kind in types)
+    refused = service.ask("POST", "/api/posts", headers={"X-Forwarded-Prefix": "/mounted"})
+    assert refused.json["type"] == "/mounted/problems/token-required"
+    page = service.get("/problems/", X_Forwarded_Prefix="/mounted").body.decode()
+    assert all(f'href="{kind}"' in page for kind in types)
+
+
+def test_without_a_mount_point_the_server_is_the_root(service: Service, document: dict[str, Any]) -> None:
+    assert document["servers"] == [{"url": "/"}]
+    assert service.get(document["servers"][0]["url"].rstrip("/") + "/api/posts").status == 200
