@@ -5,6 +5,7 @@ https://flask-sqlalchemy-lite.readthedocs.io, https://flask-alembic.readthedocs.
 """
 
 import inspect
+import logging
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,12 +18,11 @@ from flask import Flask, has_request_context, request
 from flask.cli import AppGroup
 from flask_alembic import Alembic
 from flask_sqlalchemy_lite import SQLAlchemy
-from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, event, make_url, text
+from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, event, make_url, orm, text
 from sqlalchemy import inspect as inspect_database
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import DeclarativeBase
 from werkzeug.exceptions import Conflict, HTTPException
 
 from . import errors
@@ -38,7 +38,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 CONFLICT = ("40001", "40P01", "SQLITE_BUSY_SNAPSHOT")
 """Another transaction was in the way; the same one may well succeed if it is run again."""
 UNIQUE = ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
-FULL = ("53100", "SQLITE_FULL")
+FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 UNAVAILABLE = (
     *CONFLICT,
     *("08", "25P03", "25P04", "53", "55P03", "57"),
@@ -49,7 +49,7 @@ HARMLESS = (*UNAVAILABLE, *FULL, "25", "42P01", "58", "SQLITE_CONSTRAINT", "SQLI
 """The messages of these hold neither SQL nor values."""
 
 
-class Model(DeclarativeBase):
+class Model(orm.DeclarativeBase):
     """What is stored. Every constraint has a name, so that a migration can change it."""
 
     metadata = MetaData(
@@ -74,8 +74,37 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
-db = SQLAlchemy(engine_options={"hide_parameters": True}, session_options={"expire_on_commit": False})
-alembic = Alembic(metadatas=Model.metadata, run_mkdir=False)
+class Session(orm.Session):
+    """Ends without an error. At the end of a request that would replace the answer by a bare page of gunicorn."""
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except DBAPIError as error:
+            logging.getLogger(__name__).warning("The connection was lost after the last query: %s", error)
+            self.invalidate()
+
+
+db = SQLAlchemy(
+    engine_options={"hide_parameters": True}, session_options={"class_": Session, "expire_on_commit": False}
+)
+
+
+class Migrations(Alembic):
+    """One at a time. SQLite has a lock for that anyway."""
+
+    def run_migrations(self, *args: Any, **kwargs: Any) -> None:
+        connection = self.migration_context.connection
+        if connection and connection.dialect.name == "sqlite":
+            # To change a table it is copied and dropped, and with it whatever refers to it.
+            connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
+        elif connection:
+            connection.execute(text("SELECT pg_advisory_lock(hashtext('alembic_version'))"))
+            connection.commit()
+        super().run_migrations(*args, **kwargs)
+
+
+alembic = Migrations(metadatas=Model.metadata, run_mkdir=False)
 
 
 def init_app(app: Flask) -> None:
@@ -114,7 +143,10 @@ def _engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {**pool, "connect_args": {"timeout": lock}}
     timeouts = f"-c statement_timeout={statement}s -c lock_timeout={lock}s"
-    connect = {"connect_timeout": config["DATABASE_CONNECT_TIMEOUT"], "options": timeouts}
+    reach = config["DATABASE_CONNECT_TIMEOUT"]
+    # The other machine may be gone without a word. TCP alone would wait a quarter of an hour for it.
+    gone = {"tcp_user_timeout": reach * 1000, "keepalives_idle": reach, "keepalives_interval": 1}
+    connect = {"connect_timeout": reach, "options": timeouts, **gone}
     return {**pool, "pool_pre_ping": True, "connect_args": connect}
 
 
@@ -135,17 +167,14 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """What may write takes the one lock at once, and so waits its turn; taken later, it would fail as locked."""
-    connection.exec_driver_sql("BEGIN" if _only_reads() else "BEGIN IMMEDIATE")
+    only_reads = has_request_context() and request.method in SAFE_METHODS
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: Connection) -> None:
     """A command, such as a migration, may take its time."""
     if not has_request_context():
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-
-
-def _only_reads() -> bool:
-    return has_request_context() and request.method in SAFE_METHODS
 
 
 def _hide(context: ExceptionContext) -> None:

@@ -32,6 +32,7 @@ def init_app(app: Flask) -> None:
     app.extensions["limiter"] = {limiter}
     app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}  # of Redis
     limiter.init_app(app)
+    limiter.logger.setLevel(logging.WARNING)  # its INFO repeats the access line of each 429
     limiter.logger.addFilter(_once_a_minute)
 
 
@@ -78,20 +79,12 @@ def add_headers(response: Response) -> Response:
     return response
 
 
-class _OnceAMinute(logging.Filter):
-    """Lets one failure of the storage through each minute; there is one with every request."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.next = 0.0
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.ERROR:
-            return True
-        if record.created < self.next:
-            return False
-        self.next = record.created + 60
-        return True
+def _once_a_minute(record: logging.LogRecord) -> bool:
+    """Whether to log that the storage has failed: it does so with every request."""
+    passes = record.created >= _silent_until[0]
+    if passes:
+        _silent_until[0] = record.created + 60
+    return passes
 
 
-_once_a_minute = _OnceAMinute()
+_silent_until = [0.0]

@@ -1,0 +1,197 @@
+"""A service on a database that has faults: what it has to answer, to log and to report."""
+
+import json
+import secrets
+from typing import Any
+
+from conftest import Serve
+from service import Answer, Service
+from test_sentry import Kent, reference
+
+PRECIOUS = "precious"
+"""In every statement and every value here. It is never told."""
+
+VIEWS = """
+import threading
+import time
+from flask import g, request
+from my_service.database import db, transaction
+from sqlalchemy import text
+
+held = []
+meeting = threading.Barrier(2)
+
+def execute(sql, **values):
+    db.session.execute(text(sql), values)
+
+def run():
+    for sql in request.headers["SQL"].split("; "):
+        time.sleep(float(request.headers.get("Pause", 0)))
+        execute(sql, **({"value": request.headers["Value"]} if ":value" in sql else {}))
+    return "done"
+
+def lose():
+    pid = db.session.scalar(text("SELECT pg_backend_pid()"))
+    with db.engine.connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+    return "done"
+
+@transaction
+def conflict():
+    "Another changes what this has read, in as many runs as are asked for."
+    g.runs = g.get("runs", 0) + 1
+    if db.engine.dialect.name == "postgresql":
+        db.session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+    execute("SELECT version FROM posts WHERE id = 1")
+    if g.runs <= int(request.headers["Conflicts"]):
+        with db.engine.begin() as other:
+            other.execute(text("UPDATE posts SET version = version + 1 WHERE id = 1"))
+    execute("UPDATE posts SET title = :value WHERE id = 1", value=request.headers["Value"])
+    return str(g.runs)
+
+@transaction
+def deadlock():
+    "Two requests want the same two rows, each in an order of its own."
+    g.runs = g.get("runs", 0) + 1
+    first, second = request.headers["Rows"].split()
+    execute("UPDATE posts SET title = :value WHERE id = :id", value=request.headers["Value"], id=first)
+    if g.runs == 1:
+        meeting.wait(30)
+    execute("UPDATE posts SET title = :value WHERE id = :id", value=request.headers["Value"], id=second)
+    return str(g.runs)
+
+def hold():
+    held.append(db.engine.connect())
+    return "done"
+
+def release():
+    while held:
+        held.pop().close()
+    return str(db.engine.pool.checkedout())
+
+for prefix in ("", "/api"):
+    for view in (run, lose, conflict, deadlock, hold, release):
+        url = f"{prefix}/{view.__name__}"
+        app.add_url_rule(url, f"read {url}", view, methods=["GET"])
+        app.add_url_rule(url, f"write {url}", transaction(view), methods=["POST"])
+"""
+
+SETTINGS = {
+    "WEB_CONCURRENCY": "1",
+    "DATABASE_POOL_SIZE": "2",
+    "DATABASE_POOL_TIMEOUT": "1",
+    "DATABASE_CONNECT_TIMEOUT": "2",
+    "DATABASE_STATEMENT_TIMEOUT": "2",
+    "DATABASE_LOCK_TIMEOUT": "1",
+    "RATELIMIT_WRITES": "10000/minute",
+    "LOG_LEVEL": "DEBUG",
+}
+READS = ("/blog/", "/api/posts")
+"""A page and the API, as in every pair of paths here."""
+RUN = ("/run", "/api/run")
+INSERT = "INSERT INTO posts (slug, title, body, published, version) VALUES ({}, :value, {}, '2025-01-01', 1)"
+UPDATE = "UPDATE posts SET title = :value WHERE body = 'precious'"
+
+
+class Store:
+    """The service on a database, and the Sentry that it reports to."""
+
+    def __init__(self, serve: Serve, kent: Kent, url: str) -> None:
+        self.service: Service = serve(VIEWS, SENTRY_DSN=kent.dsn, DATABASE_URL=url, **SETTINGS)
+        self.kent = kent
+        self.url = url
+        self.authorization = ""
+        self.forget()
+
+    def forget(self) -> None:
+        """What was logged and reported until now is no affair of this test."""
+        self.kent.forget()
+        self._seen = len(self.service.log())
+
+    def fill(self) -> "Store":
+        """With the posts 1 and 2, and a token for more."""
+        self.authorization = "Bearer " + self.service.flask("tokens", "create", "me").strip()
+        assert [self.publish().status for _ in range(2)] == [201, 201]
+        return self
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        return self.service.ask(method, path, headers={"Value": PRECIOUS, **headers})
+
+    def publish(self, slug: str | None = None) -> Answer:
+        """A new post, through the API."""
+        headers = {"Authorization": self.authorization, "Content-Type": "application/json"}
+        post = {"title": PRECIOUS, "body": PRECIOUS, "slug": slug or secrets.token_hex(8)}
+        return self.service.ask("POST", "/api/posts", json.dumps(post), headers)
+
+    def records(self, last: Answer) -> list[dict[str, Any]]:
+        """What was logged as a warning or worse since this was last asked, once the request of this answer is."""
+        self.service.records(last.headers["X-Request-ID"])
+        log = self.service.log()
+        new, self._seen = log[self._seen :], len(log)
+        return [record for record in new if record["level"] not in ("debug", "info")]
+
+    def assert_fails(
+        self, status: int, cause: str, paths: tuple[str, str] = RUN, method: str = "GET", **headers: str
+    ) -> None:
+        """A page and the API do, see :meth:`assert_failed`."""
+        self.assert_failed(status, cause, *(self.ask(path, method, **headers) for path in paths))
+
+    def assert_failed(self, status: int, cause: str, page: Answer, problem: Answer, warnings: int = 0) -> None:
+        """Both are right, each is one error in the log and one event in Sentry, and there is no other.
+
+        :param cause: this is in the log, such as an SQLSTATE.
+        """
+        assert_failure(status, page, problem)
+        ids = [answer.headers["X-Request-ID"] for answer in (page, problem)]
+        records = self.records(problem)
+        assert [record["level"] for record in records].count("warning") == warnings
+        errors = [record for record in records if record["level"] != "warning"]
+        assert [(record["level"], record.get("request_id")) for record in errors] == [("error", id_) for id_ in ids]
+        assert all(record["event"].startswith("Exception on /") for record in errors)
+        assert [record["exception"] for record in errors if cause not in record["exception"]] == []
+        assert [reference(event) for event in self.kent.events(ids[-1])] == ids
+        self.assert_discreet()
+
+    def assert_discreet(self) -> None:
+        """Neither SQL nor a value is in the log, nor in what Sentry got."""
+        told = self.service.text + str(self.kent.payloads())
+        self.kent.forget()
+        assert [word for word in (PRECIOUS, "[SQL", "INSERT INTO", "posts.published") if word in told] == []
+
+    def assert_reads(self) -> None:
+        assert [self.ask(path).status for path in (*READS, "/readyz")] == [200, 200, 200]
+
+    def assert_serves(self) -> None:
+        """Reads and writes succeed, nothing is logged as wrong, and no connection is still in use."""
+        self.assert_reads()
+        last = self.publish()
+        assert last.status == 201, last.body
+        assert self.ask("/release").body == b"0"
+        assert self.records(last) == []
+
+    def assert_not_ready(self, why: str = "The database does not answer: ") -> None:
+        """No requests are to be sent here, a warning says why, and the process is not to be restarted for it."""
+        answer = self.ask("/readyz")
+        assert (answer.status, answer.body) == (503, b"not ready\n")
+        assert retry_after(answer) in range(5, 16)
+        (record,) = self.records(answer)
+        assert record["level"] == "warning"
+        assert record["event"].startswith(f"Not ready. {why}")
+        assert self.ask("/healthz").status == 200
+
+
+def assert_failure(status: int, page: Answer, problem: Answer) -> None:
+    """Both have this status, each is in its own form, and tells its reference, but no value."""
+    assert (page.status, problem.status) == (status, status), problem.body
+    assert (page.media_type, problem.media_type) == ("text/html", "application/problem+json")
+    assert page.headers["X-Request-ID"].encode() in page.body
+    assert problem.json["status"] == status
+    assert problem.json["reference"] == problem.headers["X-Request-ID"]
+    assert PRECIOUS.encode() not in page.body + problem.body
+    for answer in (page, problem):
+        assert retry_after(answer) in (range(5, 16) if status == 503 else [None])
+
+
+def retry_after(answer: Answer) -> int | None:
+    value = answer.headers["Retry-After"]
+    return int(value) if value else None
