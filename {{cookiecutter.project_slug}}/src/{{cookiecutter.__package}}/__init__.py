@@ -35,7 +35,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.register_blueprint(site.bp)
     app.register_blueprint(problems.bp)
     app.register_blueprint(health.bp)
-    # The examples. To be rid of one, delete its folder, its test and its line.
+    # The examples, and what they share. To be rid of one, delete its folder, its test and its line.
+    import_string(f"{__name__}.posts")
     app.register_blueprint(import_string(f"{__name__}.blog:bp"))
     app.register_blueprint(import_string(f"{__name__}.api:bp"))
 

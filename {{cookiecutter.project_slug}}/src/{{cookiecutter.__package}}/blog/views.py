@@ -14,19 +14,14 @@ bp.add_app_template_filter(html, "markdown")
 
 @bp.get("/", strict_slashes=False)
 def index() -> str:
-    return render_template("blog/index.html", page=posts.page(POSTS_PER_PAGE, _cursor()))
+    before = request.args.get("before")  # of the link on the page before
+    try:
+        cursor = posts.Cursor.parse(before) if before else None
+    except ValueError:
+        abort(404)
+    return render_template("blog/index.html", page=posts.page(POSTS_PER_PAGE, cursor))
 
 
 @bp.get("/<slug>")
 def show(slug: str) -> str:
     return render_template("blog/show.html", post=posts.by_slug(slug) or abort(404))
-
-
-def _cursor() -> posts.Cursor | None:
-    """Where the page starts, as the link on the page before said."""
-    if "before" not in request.args:
-        return None
-    try:
-        return posts.Cursor.parse(request.args["before"])
-    except ValueError:
-        abort(404)
