@@ -20,11 +20,17 @@ OTHER_PYTHONS = """
     msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test uu xdrlib
 """
 LIBRARIES = """
-    alembic annotated_types ast_serialize blinker certifi click conftest dotenv flask flask_alembic
-    flask_sqlalchemy_lite gunicorn hatchling httpx iniconfig itsdangerous jinja2 librt markupsafe mypy mypy_extensions
-    mypyc packaging pathspec pip pluggy psycopg py pydantic pydantic_core pydantic_settings pygments pytest pytest_flask
-    python_dotenv ruff sentry_sdk setuptools sqlalchemy stamina structlog typing_extensions typing_inspection urllib3
-    uv werkzeug wheel
+    alembic annotated_types apispec asgiref ast_serialize async_timeout blinker certifi click colorama deprecated
+    dotenv execnet flask flask_alembic flask_limiter flask_sqlalchemy_lite greenlet gunicorn hatchling httpx
+    iniconfig itsdangerous jinja2 librt limits mako markdown_it markdown_it_py markupsafe mdurl mypy mypy_extensions
+    mypyc ordered_set packaging pathspec pip pluggy psycopg psycopg_binary py pydantic pydantic_core
+    pydantic_settings pygments pytest pytest_flask pytest_randomly pytest_xdist python_dotenv pyyaml redis ruff
+    sentry_sdk setuptools sqlalchemy stamina structlog tenacity types_pyyaml typing_extensions typing_inspection
+    tzdata urllib3 uv werkzeug wheel wrapt xdist yaml
+"""
+TEST_MODULES = """
+    conftest databases test_api test_blog test_bodies test_config test_database test_edge test_errors test_site
+    test_tokens
 """
 WINDOWS = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 
@@ -41,6 +47,8 @@ def slug_problem(slug):
         return "is the name of a module of Python's standard library"
     if package in LIBRARIES.split():
         return "is the name of a library that the service is made or tested with"
+    if package in TEST_MODULES.split():
+        return "is the name of a module of the tests"
     if package in FOLDERS:
         return "is the name of a folder of the project"
     if WINDOWS.fullmatch(package):

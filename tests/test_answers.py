@@ -34,6 +34,9 @@ REFUSED_SLUGS = {
     "flask": "is the name of a library",
     "pydantic-core": "is the name of a library",
     "pip": "is the name of a library",
+    "markdown_it": "is the name of a library",
+    "databases": "is the name of a module of the tests",
+    "test-api": "is the name of a module of the tests",
     "tests": "is the name of a folder of the project",
     "aux": "is a name that Windows reserves",
 }

@@ -1,6 +1,7 @@
 """``make demo`` in a fresh clone, on a machine that has python3, pip, git and make, and no uv."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -62,6 +63,16 @@ class Demo:
         except OSError:
             return None
 
+    def publish(self) -> int:
+        """What is shown as ``a new post`` is done as a shell would; the status."""
+        (line,) = [line for line in self.output.read_text().splitlines() if " a new post " in line]
+        curl, _, url, _, header, _, body = shlex.split(line.removeprefix("  a new post "))
+        assert curl == "curl"
+        headers = {"Content-Type": "application/json", **dict([header.split(": ")])}
+        request = urllib.request.Request(url, body.encode(), headers)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as created:
+            return int(created.status)
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)
@@ -87,6 +98,10 @@ def test_demo_starts_shows_errors_and_stops(clone: Path, demo: Demo) -> None:
     ):
         assert line in printed
         assert demo.status(path, method) == status
+    assert demo.status("/blog/hello") == 200
+    assert demo.status("/blog/news") == 404
+    assert demo.publish() == 201
+    assert demo.status("/blog/news") == 200
 
     port = demo.url.rpartition(":")[2]
     second = subprocess.run(

@@ -2,10 +2,12 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from conftest import Develop, Serve
 from service import TIMEOUT, Service, raw
+from writing import LIMIT, database_of, refusals
 
 VIEWS = """
 import logging
@@ -199,7 +201,7 @@ def test_crash_is_one_error_record(service: Service, path: str, status: int, err
         ("GET", "/api/posts/0", 404),
         ("DELETE", "/", 405),
         ("DELETE", "/api/posts", 405),
-        ("POST", "/api/posts", 415),
+        ("POST", "/api/posts", 401),
         ("GET", "/busy", 503),
         ("GET", "/api/busy", 503),
     ],
@@ -209,6 +211,15 @@ def test_error_that_is_no_crash_is_its_access_line(service: Service, method: str
     assert answer.status == status
     (record,) = service.records(answer.headers["X-Request-ID"])
     assert (record["event"], record["level"]) == (f"{method} {path} {status}", "info")
+
+
+def test_write_that_is_refused_is_its_access_line(serve: Serve) -> None:
+    service = serve(WEB_CONCURRENCY="1", RATELIMIT_WRITES=f"{LIMIT}/hour")
+    for status, answer in refusals(service):
+        assert answer.status == status
+        (record,) = service.records(answer.headers["X-Request-ID"])
+        assert (record["logger"], record["level"], record["status"]) == ("gunicorn.access", "info", status)
+    assert {record["level"] for record in service.log()} == {"info"}
 
 
 def test_records_of_the_application_have_the_request_id(service: Service) -> None:
@@ -266,10 +277,12 @@ def line_of(service: Service, part: str) -> str:
 
 
 @pytest.mark.parametrize("command", [("flask", "run", "--debug"), ("python", "-m", "my_service")], ids=" ".join)
-def test_development_logs_a_line_of_text_for_each_request(develop: Develop, command: tuple[str, ...]) -> None:
-    service = develop(*command)
-    for path in ("/unknown", "/api/unknown", "/blog/"):
-        service.get(path)
+def test_development_logs_a_line_of_text_for_each_request(
+    develop: Develop, project: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    service = develop(*command, DATABASE_URL=database_of(project, tmp_path))
+    for path, status in (("/unknown", 404), ("/api/unknown", 404), ("/blog/", 200), ("/api/posts/1", 404)):
+        assert service.get(path).status == status
         assert not line_of(service, f"GET {path} HTTP/1.1").startswith("{")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import Develop, Serve, user_environment
 from service import TIMEOUT, Service, chunk, free_port, raw
+from writing import JSON_TYPE, LIMIT, refusals, token
 
 VIEWS = """
 import logging
@@ -119,6 +120,14 @@ def kent(sentry: Kent) -> Kent:
     return sentry
 
 
+@pytest.fixture
+def silence(tmp_path: Path) -> Iterator[Kent]:
+    """A kent that nothing may reach. To the other one the service of the module says now and then how it is."""
+    kent = Kent(tmp_path)
+    yield kent
+    kent.stop()
+
+
 @pytest.fixture(scope="module")
 def service(sentry: Kent, serve_all: Serve) -> Service:
     return serve_all(VIEWS, WEB_CONCURRENCY="1", SENTRY_DSN=sentry.dsn, SENTRY_ENVIRONMENT="staging")
@@ -165,16 +174,16 @@ def test_crash_in_a_thread_is_one_event(kent: Kent, service: Service) -> None:
 
 
 def test_what_is_no_crash_is_no_event(kent: Kent, service: Service) -> None:
-    json_type = {"Content-Type": "application/json"}
+    writer = token(service)
     asked = [
         (service.get("/unknown"), 404),
         (service.get("/api/posts/0"), 404),
         (service.ask("DELETE", "/"), 405),
         (service.ask("DELETE", "/api/posts"), 405),
-        (service.ask("POST", "/api/posts", b"{", json_type), 400),
-        (service.ask("POST", "/api/posts", b"[" * 200_000, json_type), 400),
-        (service.ask("POST", "/api/posts", b"{}", json_type), 422),
-        (service.ask("POST", "/api/posts", b"title"), 415),
+        (service.ask("POST", "/api/posts", b"{", JSON_TYPE | writer), 400),
+        (service.ask("POST", "/api/posts", b"[" * 200_000, JSON_TYPE | writer), 400),
+        (service.ask("POST", "/api/posts", b"{}", JSON_TYPE | writer), 422),
+        (service.ask("POST", "/api/posts", b"title", writer), 415),
         (service.send(raw("POST", "/", "Content-Length: 5000000")), 413),
         (service.get("/busy"), 503),
         (service.get("/api/busy"), 503),
@@ -189,6 +198,14 @@ def test_what_is_no_crash_is_no_event(kent: Kent, service: Service) -> None:
     for number, framing in enumerate(("Content-Length: 100", "Transfer-Encoding: chunked")):
         service.break_off("POST", "/data", framing, f"X-Request-ID: reset-{number}", body=b"3\r\ncut")
         assert service.records(f"reset-{number}")[0]["status"] == 400
+    assert service.get("/crash", X_Request_ID="last").status == 500
+    assert [reference(event) for event in kent.events("last")] == ["last"]
+
+
+def test_write_that_is_refused_is_no_event(kent: Kent, serve: Serve) -> None:
+    service = serve(VIEWS, WEB_CONCURRENCY="1", SENTRY_DSN=kent.dsn, RATELIMIT_WRITES=f"{LIMIT}/hour")
+    expected, answers = zip(*refusals(service), strict=True)
+    assert [answer.status for answer in answers] == list(expected)
     assert service.get("/crash", X_Request_ID="last").status == 500
     assert [reference(event) for event in kent.events("last")] == ["last"]
 
@@ -296,30 +313,30 @@ def test_unreachable_sentry_does_not_keep_the_service_from_serving_or_stopping(s
 
 
 @pytest.mark.parametrize("command", [("flask", "run", "--debug"), ("python", "-m", "my_service")], ids=" ".join)
-def test_development_sends_nothing(kent: Kent, develop: Develop, command: tuple[str, ...]) -> None:
-    service = develop(*command, SENTRY_DSN=kent.dsn)
+def test_development_sends_nothing(silence: Kent, develop: Develop, command: tuple[str, ...]) -> None:
+    service = develop(*command, SENTRY_DSN=silence.dsn)
     assert b"boom, sentry_sdk imported: False" in service.get("/crash").body
     service.stop()
-    assert kent.payloads() == []
+    assert silence.payloads() == []
 
 
-def test_debug_mode_of_gunicorn_sends_nothing(kent: Kent, serve: Serve) -> None:
-    service = serve(VIEWS, WEB_CONCURRENCY="1", SENTRY_DSN=kent.dsn, FLASK_DEBUG="1")
+def test_debug_mode_of_gunicorn_sends_nothing(silence: Kent, serve: Serve) -> None:
+    service = serve(VIEWS, WEB_CONCURRENCY="1", SENTRY_DSN=silence.dsn, FLASK_DEBUG="1")
     assert service.get("/crash").status == 500
     assert service.get("/imported").json == {"sentry_sdk": False}
     assert service.stop() == 0
-    assert kent.payloads() == []
+    assert silence.payloads() == []
 
 
-def test_tests_of_the_project_send_nothing(kent: Kent, project: Path) -> None:
+def test_tests_of_the_project_send_nothing(silence: Kent, project: Path) -> None:
     ended = subprocess.run(
         [project / ".venv/bin/pytest", "-q", "-p", "no:cacheprovider"],
         cwd=project,
-        env=user_environment(SENTRY_DSN=kent.dsn, PYTHONDONTWRITEBYTECODE="1"),
+        env=user_environment(SENTRY_DSN=silence.dsn, PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True,
         text=True,
         timeout=TIMEOUT * 4,
     )
     assert ended.returncode == 0, ended.stdout
     assert " passed" in ended.stdout
-    assert kent.payloads() == []
+    assert silence.payloads() == []

@@ -12,6 +12,9 @@ from uuid import uuid4
 import pytest
 from conftest import Serve
 from service import TIMEOUT, Answer, Service, chunk, raw, read_answer
+from writing import JSON_TYPE as JSON_HEADERS
+from writing import MANY, token
+from writing import stored as posts_of
 
 VIEWS = """
 import os
@@ -51,6 +54,7 @@ app.add_url_rule("/received", "extra-received", lambda: received)
 
 PAGE = "text/html"
 PROBLEM = "application/problem+json"
+POST_1 = b'{"title": "First", "body": "To be kept."}'
 POST = b'{"title": "Cut", "body": "Never to be seen."}'
 FORM = b"body=Never+to+be+seen."
 JSON_TYPE = "Content-Type: application/json"
@@ -73,16 +77,24 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def service(serve_all: Serve) -> Service:
-    """The posts are in memory: one worker."""
-    return serve_all(VIEWS, WEB_CONCURRENCY="1")
+    """What the views received is in memory: one worker. It has a post, with the id 1."""
+    service = serve_all(VIEWS, WEB_CONCURRENCY="1", RATELIMIT_WRITES=MANY)
+    assert service.ask("POST", "/api/posts", POST_1, JSON_HEADERS | token(service)).json["id"] == 1
+    return service
+
+
+@pytest.fixture(scope="module")
+def bearer(service: Service) -> str:
+    """The header of somebody who may write, without whom the API does not look at a body."""
+    return f"Authorization: {token(service)['Authorization']}"
 
 
 @pytest.fixture
 def stored(service: Service) -> Iterator[None]:
     """Nothing of what a test sends is stored, or given to a view."""
-    before = service.get("/api/posts").json, service.get("/received").json
+    before = posts_of(service), service.get("/received").json
     yield
-    assert (service.get("/api/posts").json, service.get("/received").json) == before
+    assert (posts_of(service), service.get("/received").json) == before
 
 
 def form_of(path: str) -> str:
@@ -125,23 +137,57 @@ def new_id() -> str:
     "path", ["/api/posts", "/data", "/form", "/stream", "/line", "/api/data", "/api/form", "/api/stream", "/api/line"]
 )
 @pytest.mark.usefixtures("stored")
-def test_broken_body_is_400_and_no_view_sees_it(service: Service, path: str, broken: str) -> None:
+def test_broken_body_is_400_and_no_view_sees_it(service: Service, bearer: str, path: str, broken: str) -> None:
     framing, body = BROKEN[broken]
     media_type, content = (JSON_TYPE, POST) if path == "/api/posts" else (FORM_TYPE, FORM)
     request_id = new_id()
-    data = raw("POST", path, media_type, framing, f"X-Request-ID: {request_id}", body=body(content))
+    data = raw("POST", path, media_type, framing, bearer, f"X-Request-ID: {request_id}", body=body(content))
     assert_error(service.send(data, end=True), 400, form_of(path), request_id)
     assert_quiet(service, request_id)
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.usefixtures("stored")
+def test_broken_body_replaces_nothing(service: Service, bearer: str, broken: str) -> None:
+    framing, body = BROKEN[broken]
+    before = service.get("/api/posts/1")
+    request_id = new_id()
+    headers = (JSON_TYPE, framing, bearer, f"If-Match: {before.headers['ETag']}", f"X-Request-ID: {request_id}")
+    answer = service.send(raw("PUT", "/api/posts/1", *headers, body=body(POST)), end=True)
+    assert_error(answer, 400, PROBLEM, request_id)
+    after = service.get("/api/posts/1")
+    assert (after.json, after.headers["ETag"]) == (before.json, before.headers["ETag"])
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.usefixtures("stored")
+def test_body_without_a_token_is_not_looked_at(service: Service, broken: str) -> None:
+    """By us. gunicorn passes over it afterwards, and where it cannot, it ends the connection with a 400 of its own."""
+    framing, body = BROKEN[broken]
+    request_id = new_id()
+    data = raw("POST", "/api/posts", JSON_TYPE, framing, f"X-Request-ID: {request_id}", body=body(POST))
+    with service.connect() as connection:
+        connection.sendall(data + raw("GET", "/healthz"))
+        answer = read_answer(connection)
+        connection.shutdown(socket.SHUT_WR)
+        assert b"alive" not in connection.makefile("rb").read()
+    assert_error(answer, 401, PROBLEM, request_id)
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    first, *others = service.records(request_id)
+    assert (first["logger"], first["level"], first["status"]) == ("gunicorn.access", "info", 401)
+    assert {(record["logger"], record["status"]) for record in others} <= {("gunicorn.access", 400)}
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000", CHUNKED])
 @pytest.mark.parametrize("path", ["/api/posts", "/data", "/form", "/stream", "/api/data", "/api/form", "/api/stream"])
 @pytest.mark.usefixtures("stored")
-def test_reset_while_sending_the_body_is_no_error_of_ours(service: Service, path: str, framing: str) -> None:
+def test_reset_while_sending_the_body_is_no_error_of_ours(
+    service: Service, bearer: str, path: str, framing: str
+) -> None:
     media_type, content = (JSON_TYPE, POST) if path == "/api/posts" else (FORM_TYPE, FORM)
     request_id = new_id()
     body = chunk(content) if framing == CHUNKED else content
-    service.break_off("POST", path, media_type, framing, f"X-Request-ID: {request_id}", body=body)
+    service.break_off("POST", path, media_type, framing, bearer, f"X-Request-ID: {request_id}", body=body)
     assert_quiet(service, request_id)
     assert service.records(request_id)[0]["status"] == 400
 
@@ -171,22 +217,25 @@ def test_whole_chunked_body_arrives(service: Service, path: str, media_type: str
     assert (answer.status, answer.json) == (200, {"received": size})
 
 
-def test_whole_chunked_post_is_stored(service: Service) -> None:
+def test_whole_chunked_post_is_stored(service: Service, bearer: str) -> None:
     body = b"".join(chunk(POST[i : i + 7]) for i in range(0, len(POST), 7)) + b"0\r\n\r\n"
-    answer = service.send(raw("POST", "/api/posts", JSON_TYPE, CHUNKED, body=body))
+    before = posts_of(service)
+    answer = service.send(raw("POST", "/api/posts", JSON_TYPE, CHUNKED, bearer, body=body))
     assert answer.status == 201
+    assert len(posts_of(service)) == len(before) + 1
     assert service.get(answer.headers["Location"]).json == answer.json
     assert answer.json["body"] == "Never to be seen."
 
 
 @pytest.mark.parametrize("path", ["/api/posts", "/data", "/form", "/stream", "/api/data", "/api/form", "/api/stream"])
 @pytest.mark.usefixtures("stored")
-def test_large_chunked_body_is_413_and_not_cut_to_the_limit(service: Service, path: str) -> None:
+def test_large_chunked_body_is_413_and_not_cut_to_the_limit(service: Service, bearer: str, path: str) -> None:
     media_type, content = (JSON_TYPE, POST) if path == "/api/posts" else (FORM_TYPE, FORM)
     request_id = new_id()
     padding = b" " * (LIMIT - len(content))
     body = chunk(content) + chunk(padding) + chunk(b" ") + b"0\r\n\r\n"
-    answer = service.send(raw("POST", path, media_type, CHUNKED, f"X-Request-ID: {request_id}", body=body))
+    headers = (media_type, CHUNKED, bearer, f"X-Request-ID: {request_id}")
+    answer = service.send(raw("POST", path, *headers, body=body))
     assert_error(answer, 413, form_of(path), request_id)
     assert_quiet(service, request_id)
 
@@ -197,10 +246,24 @@ def test_large_chunked_body_is_413_and_not_cut_to_the_limit(service: Service, pa
 @pytest.mark.parametrize("method", ["GET", "POST", "BREW"])
 @pytest.mark.parametrize(
     "path",
-    ["/", "/unknown", "/blog/", "/static/style.css", "/healthz", "/data", "/api/posts", "/api/unknown", "/api/data"],
+    [
+        "/",
+        "/unknown",
+        "/blog/",
+        "/problems/",
+        "/static/style.css",
+        "/healthz",
+        "/data",
+        "/api/posts",
+        "/api/posts/1",
+        "/api/openapi.json",
+        "/api/unknown",
+        "/api/data",
+    ],
 )
 @pytest.mark.usefixtures("stored")
 def test_large_body_is_refused_by_its_header(service: Service, path: str, method: str) -> None:
+    """Below the API too it comes before the question who may write."""
     request_id = new_id()
     data = raw(method, path, JSON_TYPE, f"Content-Length: {LIMIT + 1}", f"X-Request-ID: {request_id}")
     assert_error(service.send(data), 413, form_of(path), request_id)
@@ -267,9 +330,13 @@ def test_body_that_no_view_reads_does_not_disturb_the_next_request(service: Serv
         ("/unknown", 404),
         ("/data", 405),
         ("/blog/unknown", 404),
+        ("/problems/", 200),
+        ("/problems/unknown", 404),
         ("/crash", 500),
         ("/busy", 503),
         ("/api/posts", 200),
+        ("/api/posts?cursor=nonsense", 400),
+        ("/api/posts/1", 200),
         ("/api/unknown", 404),
         ("/api/data", 405),
         ("/api/crash", 500),
@@ -290,7 +357,15 @@ def without_date(headers: http.client.HTTPMessage) -> list[tuple[str, str]]:
     return [(name, value) for name, value in headers.items() if name != "Date"]
 
 
-@pytest.mark.parametrize(("path", "allowed"), [("/", {"GET"}), ("/data", {"POST"}), ("/api/posts", {"GET", "POST"})])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/", {"GET"}),
+        ("/data", {"POST"}),
+        ("/api/posts", {"GET", "POST"}),
+        ("/api/posts/1", {"GET", "PUT", "DELETE"}),
+    ],
+)
 def test_options_says_what_is_allowed(service: Service, path: str, allowed: set[str]) -> None:
     answer = service.ask("OPTIONS", path)
     assert (answer.status, answer.body) == (200, b"")
@@ -300,7 +375,10 @@ def test_options_says_what_is_allowed(service: Service, path: str, allowed: set[
 
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH", "TRACE", "PROPFIND", "M-SEARCH", "BREW"])
-@pytest.mark.parametrize(("path", "allowed"), [("/", {"GET"}), ("/blog/", {"GET"}), ("/api/posts", {"GET", "POST"})])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/", {"GET"}), ("/blog/", {"GET"}), ("/problems/", {"GET"}), ("/api/posts", {"GET", "POST"})],
+)
 def test_wrong_method_is_405_and_says_which_are_allowed(
     service: Service, path: str, allowed: set[str], method: str
 ) -> None:
@@ -328,6 +406,7 @@ def methods(answer: Answer) -> set[str]:
         ("/api/", PROBLEM),
         ("/api/posts/", PROBLEM),
         ("/api/posts/-1", PROBLEM),
+        ("/api/posts/%D9%A1%C2%B2", PROBLEM),
         ("/%61pi/unknown", PROBLEM),
         ("/api%2Funknown", PROBLEM),
         ("/api//posts", PROBLEM),
@@ -339,6 +418,9 @@ def methods(answer: Answer) -> set[str]:
         ("/%00", PAGE),
         ("/static/%00", PAGE),
         ("/blog/%00x", PAGE),
+        ("/blog/?before=%00", PAGE),
+        ("/problems/%00", PAGE),
+        ("/problems/no/such", PAGE),
         ("/api/%00", PROBLEM),
         ("/%ff%fe", PAGE),
         ("/blog/%ff", PAGE),
@@ -356,7 +438,7 @@ def methods(answer: Answer) -> set[str]:
     ids=lambda value: value[:40],
 )
 def test_odd_target_is_404_in_the_right_form(service: Service, target: str, form: str, method: str) -> None:
-    if target.startswith("/static/") or target.startswith("/blog/"):
+    if target.startswith(("/static/", "/blog/", "/problems/%")):
         method = "GET"  # there others are a 405: the rule takes any name
     request_id = new_id()
     answer = service.send(raw(method, target, f"X-Request-ID: {request_id}"))
@@ -373,6 +455,9 @@ def test_odd_target_is_404_in_the_right_form(service: Service, target: str, form
         ("/%61pi/posts", 200),
         ("/blog", 200),
         ("/blog/?q=%00", 200),
+        ("/blog/?before=99999999999999999-1", 200),
+        ("/api/posts/2147483647", 404),
+        ("/api/posts/2147483648", 404),
         ("/api/posts/99999999999999999999999999", 404),
     ],
 )

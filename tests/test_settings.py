@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Develop, Serve, user_environment
 from service import TIMEOUT, Answer, Service, free_port
+from writing import database_of
 
 GUNICORN = ("gunicorn",)
 CHECK = ("gunicorn", "--check-config")
@@ -62,6 +63,22 @@ class TestWrongSetting:
     def test_every_one_has_its_line(self, run: Run, command: tuple[str, ...]) -> None:
         ended = run(*command, SECRET_KEY="secret", PORT="many", LOG_LEVEL="LOUD", PROXY_HOPS="-1")
         assert_refused(ended, "LOG_LEVEL 'LOUD': input should", "PORT 'many': input should", "PROXY_HOPS '-1': input")
+        assert "secret" not in ended.stderr
+
+    def test_secret_of_another_server_is_not_shown(self, run: Run, command: tuple[str, ...]) -> None:
+        ended = run(
+            *command,
+            SECRET_KEY="secret",
+            DATABASE_URL="mysql://me:secret@127.0.0.1/service",
+            RATELIMIT_STORAGE_URI="memcached://me:secret@127.0.0.1",
+            RATELIMIT_WRITES="many",
+        )
+        beginnings = (
+            "DATABASE_URL: neither SQLite in a file nor ",
+            "RATELIMIT_STORAGE_URI: ",
+            "RATELIMIT_WRITES 'many': ",
+        )
+        assert_refused(ended, *beginnings)
         assert "secret" not in ended.stderr
 
     def test_in_env_file(self, run: Run, folder: Path, command: tuple[str, ...]) -> None:
@@ -153,13 +170,23 @@ def assert_debugger(answer: Answer) -> None:
 
 @pytest.mark.parametrize("command", DEVELOPMENT, ids=" ".join)
 def test_errors_of_development_are_those_of_production(
-    develop: Develop, serve: Serve, command: tuple[str, ...]
+    develop: Develop, serve: Serve, project: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    development, production = develop(*command), serve()
-    for path in ("/unknown", "/blog/unknown", "/api/unknown", "/api/posts/0"):
-        assert seen(development, "GET", path) == seen(production, "GET", path)
-    for path in ("/", "/api/posts"):
-        assert seen(development, "DELETE", path) == seen(production, "DELETE", path)
+    development, production = develop(*command, DATABASE_URL=database_of(project, tmp_path)), serve()
+    for method, path, status in (
+        ("GET", "/unknown", 404),
+        ("GET", "/blog/unknown", 404),
+        ("GET", "/problems/unknown", 404),
+        ("GET", "/api/unknown", 404),
+        ("GET", "/api/posts/0", 404),
+        ("GET", "/api/posts?limit=0", 400),
+        ("DELETE", "/", 405),
+        ("DELETE", "/api/posts", 405),
+        ("DELETE", "/api/posts/1", 401),
+    ):
+        answer = seen(development, method, path)
+        assert answer[0] == status
+        assert answer == seen(production, method, path)
 
 
 def seen(service: Service, method: str, path: str) -> tuple[int, bytes, dict[str, object]]:

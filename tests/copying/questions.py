@@ -6,6 +6,7 @@ import pytest
 from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from shop import create_app, errors
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.test import TestResponse
 
 PAGE, PROBLEM = "text/html", "application/problem+json"
@@ -124,6 +125,125 @@ def test_way_home_leads_to_the_mount_point(client: FlaskClient, mount_point: str
 def test_mount_point_is_no_part_of_a_claimed_prefix(client: FlaskClient) -> None:
     assert kind(client.get("/api/unknown", base_url="http://localhost/shop")) == (404, PROBLEM)
     assert kind(client.get("/unknown", base_url="http://localhost/api")) == (404, PAGE)
+
+
+# Problems of the shop's own
+
+
+class SoldOut(errors.InvalidAPIUsage):
+    code = 409
+    type = "/problems/sold-out"
+    title = "Sold out"
+    description = "Nothing is left. Come back on Monday."
+    headers = {"Retry-After": "7", "WWW-Authenticate": "Bearer"}  # noqa: RUF012
+
+
+class SoldOutForGood(SoldOut):
+    code = 410
+    type = "https://example.org/problems/for-good"
+
+
+class StockError(Exception):
+    """Of a library of the shop's."""
+
+
+@errors.explain.register
+def _(error: StockError) -> HTTPException:
+    return errors.overloaded()
+
+
+def answer(error: BaseException, url: str = "/api/ask", mount_point: str = "") -> TestResponse:
+    """What the shop answers when a view raises this."""
+    app = create_app()
+
+    @app.get(url)
+    def view() -> str:
+        raise error
+
+    return app.test_client().get(url, base_url=f"http://localhost{mount_point}")
+
+
+def told(error: BaseException, mount_point: str = "") -> dict[str, object]:
+    """The problem that this amounts to, but for the reference."""
+    problem = answer(error, mount_point=mount_point).get_json()
+    assert problem.pop("reference")
+    return dict(problem)
+
+
+def test_problem_says_what_its_class_says() -> None:
+    expected = {"title": "Sold out", "status": 409, "detail": "Nothing is left. Come back on Monday."}
+    assert told(SoldOut()) == {"type": "/problems/sold-out", **expected}
+    assert told(SoldOutForGood())["title"] == "Sold out"
+
+
+def test_message_wins_over_the_description_of_the_class() -> None:
+    assert told(SoldOut("Two are left."))["detail"] == "Two are left."
+    assert SoldOut("Two are left.").to_dict() == {"message": "Two are left."}
+
+
+def test_problem_without_message_and_description_has_no_detail() -> None:
+    assert told(errors.InvalidAPIUsage()) == {"type": "about:blank", "title": "Bad Request", "status": 400}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind_of_problem"),
+    [
+        (SoldOut(), "/shop/problems/sold-out"),
+        (SoldOutForGood(), "https://example.org/problems/for-good"),
+        (errors.InvalidAPIUsage(), "about:blank"),
+        (NotFound(), "about:blank"),
+    ],
+)
+def test_type_that_is_a_path_is_below_the_mount_point(error: HTTPException, kind_of_problem: str) -> None:
+    assert told(error, "/shop")["type"] == kind_of_problem
+
+
+@pytest.mark.parametrize(("url", "form"), [("/api/ask", PROBLEM), ("/ask", PAGE)])
+@pytest.mark.parametrize("error", [SoldOut(), SoldOutForGood("A sentence.")])
+def test_headers_of_the_class_are_sent(error: SoldOut, url: str, form: str) -> None:
+    response = answer(error, url)
+    assert kind(response) == (error.code, form)
+    assert response.headers.getlist("Retry-After") == ["7"]
+    assert response.headers.getlist("WWW-Authenticate") == ["Bearer"]
+    assert response.headers.getlist("Content-Type") == [response.content_type]
+
+
+def test_error_without_headers_of_its_own_sends_none() -> None:
+    assert {"Retry-After", "WWW-Authenticate"}.isdisjoint(answer(errors.InvalidAPIUsage()).headers.keys())
+
+
+@pytest.mark.parametrize(
+    "error", [SoldOut("x", 418, {"left": 2, "status": 7, "type": "mine"}), NotFound("Not here."), NotFound()]
+)
+def test_members_are_those_of_the_answer(error: HTTPException) -> None:
+    """Outside a request too, where there is no reference."""
+    assert errors.members(error) == told(error)
+    assert errors.members(error, "/shop") == told(error, "/shop")
+
+
+def test_members_of_the_standard_come_first_and_win() -> None:
+    members = errors.members(SoldOut("Gone.", 418, {"left": 2, "status": 7, "type": "mine", "message": "mine"}))
+    standard = {"type": "/problems/sold-out", "title": "Sold out", "status": 418, "detail": "Gone."}
+    assert list(members.items()) == [*standard.items(), ("left", 2)]
+
+
+def test_every_class_has_an_example() -> None:
+    assert errors.members(SoldOut.example()) == errors.members(SoldOut())
+    (wrong,) = errors.members(errors.InvalidBody.example())["errors"]
+    assert wrong == {"detail": "Field required", "pointer": "#/title"}
+
+
+@pytest.mark.parametrize(("url", "form"), [("/api/ask", PROBLEM), ("/ask", PAGE)])
+@pytest.mark.parametrize("error", [StockError("secret"), MemoryError("secret"), errors.overloaded()])
+def test_overload_is_503_and_says_when_to_come_back(error: Exception, url: str, form: str) -> None:
+    response = answer(error, url)
+    assert kind(response) == (503, form)
+    assert 5 <= int(response.headers["Retry-After"]) <= 15
+    assert "secret" not in response.text
+
+
+def test_not_everybody_is_to_come_back_at_once() -> None:
+    assert len({dict(errors.overloaded().get_headers())["Retry-After"] for _ in range(200)}) > 5
 
 
 # Applications put together in other ways

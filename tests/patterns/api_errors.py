@@ -150,6 +150,41 @@ def test_subclass_outside_the_api_is_a_page_with_its_sentence(app: Flask) -> Non
     assert "<p>Only 3 are left.</p>" in response.text
 
 
+class LastOne(OutOfStock):
+    """Somebody else has ordered   the last one.
+    Order another article."""
+
+    type = "/problems/last-one"
+    title = "Last one gone"
+    headers = {"Retry-After": "3600"}  # noqa: RUF012
+
+    @classmethod
+    def example(cls) -> "LastOne":
+        return cls(0)
+
+
+def test_type_of_the_owner_has_a_page(app: Flask) -> None:
+    response = ask(app, raising(LastOne(0)))
+    problem = response.get_json()
+    assert problem.pop("reference")
+    assert response.headers["Retry-After"] == "3600"
+
+    client = app.test_client()
+    described = client.get(problem["type"], headers={"Accept": "application/json"}).get_json()["problem"]
+    assert described["description"] == "Somebody else has ordered the last one. Order another article."
+    assert described["example"] == problem
+    page = client.get(problem["type"])
+    assert kind(page) == (200, PAGE)
+    assert "<h1>Last one gone</h1>" in page.text
+    assert '<a href="/problems/last-one">Last one gone</a>' in client.get("/problems/").text
+
+
+def test_type_of_the_owner_is_below_the_mount_point(app: Flask) -> None:
+    app.add_url_rule("/api/ask", endpoint="ask", view_func=raising(LastOne(0)))
+    problem = app.test_client().get("/api/ask", base_url="http://localhost/shop").get_json()
+    assert problem["type"] == "/shop/problems/last-one"
+
+
 # The status
 
 
