@@ -1,6 +1,6 @@
 # make demo       bake the default project into build/my-service and start it on http://127.0.0.1:8000 (PORT changes it)
 # make test       everything that has to pass, the generated project's own tests among it
-# make bench      time and memory against bare Flask, as ratios
+# make bench      time and memory against bare Flask, and reading posts against a minimal app, as ratios
 # make pictures   the pictures of the README, taken in Chromium
 
 export PORT ?= 8000
@@ -32,6 +32,7 @@ test: $(UV)
 
 bench: $(UV)
 	$(UV) run python benchmarks/errors.py
+	$(UV) run python benchmarks/posts.py
 
 pictures: $(UV)
 	$(UV) run python tests/pictures.py

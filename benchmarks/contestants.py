@@ -2,17 +2,36 @@
 
 Each function gives a WSGI application with the same routes: a home page, rendered from the same templates, a JSON
 answer under ``/api``, and ``/crash``.
+
+All import what the service imports for its data, which is no matter of errors. The service alone sets it up: the others
+register no extension, and have no database.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from flask import Blueprint, Flask, json, jsonify, render_template, request
+from flask import Blueprint, Flask, current_app, json, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from jinja2 import ChoiceLoader, DictLoader
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as WerkzeugResponse
+
+DATA = (
+    "apispec",
+    "flask_alembic",
+    "flask_limiter",
+    "flask_sqlalchemy_lite",
+    "markdown_it",
+    "sqlalchemy.dialects.sqlite",
+    "stamina",
+    "yaml",
+)
+"""What the service needs for the database, limits and the two examples."""
+
+for name in DATA:
+    import_module(name)
 
 ERROR_PAGES = {
     f"{name}.html": f"""{{% extends "layout.html" %}}
@@ -42,13 +61,14 @@ def service() -> Flask:
 def bare() -> Flask:
     """Flask as it comes: no error handler, no middleware, no logging configuration."""
     app = Flask(__name__, root_path=str(_package()))
-    site, blog, api = Blueprint("site", __name__), Blueprint("blog", __name__), Blueprint("api", __name__)
-    site.add_url_rule("/", "home", lambda: render_template("home.html"))
+    site, problems = Blueprint("site", __name__), Blueprint("problems", __name__, url_prefix="/problems")
+    blog, api = Blueprint("blog", __name__, url_prefix="/blog"), Blueprint("api", __name__, url_prefix="/api")
+    site.add_url_rule("/", "home", lambda: render_template("home.html", blueprints=app.blueprints))
+    problems.add_url_rule("/", "index", lambda: "no problems")
     blog.add_url_rule("/", "index", lambda: "no posts")
-    api.add_url_rule("/posts", "index", lambda: {"posts": []})
-    app.register_blueprint(site)
-    app.register_blueprint(blog, url_prefix="/blog")
-    app.register_blueprint(api, url_prefix="/api")
+    api.add_url_rule("/posts", "list_posts", lambda: {"posts": []})
+    for blueprint in (site, problems, blog, api):
+        app.register_blueprint(blueprint)
     app.add_url_rule("/crash", view_func=crash)
     return app
 
@@ -71,7 +91,7 @@ def documentation() -> Flask:
 def _page_or_json(error: HTTPException) -> ResponseReturnValue:
     if request.path.startswith("/api/"):
         return jsonify(error=str(error)), error.code or 500
-    return render_template(f"{error.code}.html"), error.code or 500
+    return render_template(f"{error.code}.html", blueprints=current_app.blueprints), error.code or 500
 
 
 def _json(error: HTTPException) -> WerkzeugResponse:

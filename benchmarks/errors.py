@@ -10,17 +10,16 @@ It bakes the project into a temporary folder, installs it with uv, and measures 
 - under gunicorn, the time of a request at full load: the inverse of the requests per second;
 - memory: the resident set of the gunicorn worker after that load.
 
+All import the packages that the service needs for its data, see ``contestants.DATA``: this is about errors.
+
 In each round the applications take turns, so that noise of the machine hits all alike. What is printed are ratios
 within a round, service to other: their median, and the middle half of them. Nothing is asserted: the exit status is 0
 however slow. For Linux; it takes about two minutes.
 """
 
 import json
-import os
-import statistics
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -29,10 +28,11 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
 from in_process import CASES, Case
+from project import environment, install, versions
+from ratios import Round, at_most, spread, take_turns
 from under_gunicorn import Gunicorn
 
 HERE = Path(__file__).parent
-UV = Path(sys.executable).with_name("uv")
 
 CONTESTANTS = ("service", "bare", "documentation")
 IN_PROCESS, UNDER_GUNICORN = "In process", "Under gunicorn"
@@ -55,12 +55,10 @@ better. The median of {rounds} rounds (and the middle half of them). {versions}.
 
 In process: CPU time of the WSGI call. Under gunicorn: time of a request at full load, with one worker of 4 threads
 and 4 connections kept alive. All log crashes and access, the service as JSON, the others as Flask and gunicorn do.
-Start-up: first import to first answer. Memory: resident set (RSS) of the worker after that load.
+Start-up: first import to first answer. Memory: resident set (RSS) of the worker after that load. All import the
+packages of the service's database, limits, blog and API; only the service has these.
 
                          to bare Flask        target           to documentation"""
-
-Round = dict[str, float]
-"""A measurement of each contestant, one right after the other. Less is better."""
 
 
 class Result(NamedTuple):
@@ -77,39 +75,9 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         project = install(folder)
-        header = HEADER.format(rounds=STARTS * ROUNDS, versions=versions(project))
-        sections = {IN_PROCESS: in_process(project), UNDER_GUNICORN: under_gunicorn(project, folder)}
-    print(header, *lines(sections), sep="\n")
-
-
-# The project
-
-
-def install(folder: Path) -> Path:
-    """Bake the default project into a folder and install it, as the READMEs say."""
-    config = folder / "cookiecutter.yaml"
-    config.write_text(f"cookiecutters_dir: {folder}/templates\nreplay_dir: {folder}/replay\n")
-    bake = [sys.executable, "-m", "cookiecutter", "--no-input", f"--config-file={config}", f"--output-dir={folder}"]
-    scratch = {"TMPDIR": str(folder)}  # where cookiecutter leaves what it made of the hooks
-    subprocess.run([*bake, HERE.parent], check=True, stdout=subprocess.DEVNULL, env={**os.environ, **scratch})
-    project = folder / "my-service"
-    subprocess.run([UV, "sync", "--quiet"], cwd=project, env=environment(), check=True)
-    return project
-
-
-def environment(**settings: str) -> dict[str, str]:
-    """The environment of a user: nothing of the template's own virtual environment, no other setting of the service."""
-    kept = ("HOME", "LANG", "PATH", "UV_", "PIP_", "SSL_")
-    return {name: value for name, value in os.environ.items() if name.startswith(kept)} | settings
-
-
-def versions(project: Path) -> str:
-    program = """
-import platform
-from importlib.metadata import version
-print(f"Python {platform.python_version()}, Flask {version('flask')}, gunicorn {version('gunicorn')}", end="")
-"""
-    return subprocess.check_output([project / ".venv/bin/python", "-c", program], text=True)
+        about = versions(project, "Flask", "gunicorn")
+        sections = {IN_PROCESS: in_process(project, folder), UNDER_GUNICORN: under_gunicorn(project, folder)}
+    print(HEADER.format(rounds=STARTS * ROUNDS, versions=about), *lines(sections), sep="\n")
 
 
 # The measurements
@@ -118,10 +86,11 @@ print(f"Python {platform.python_version()}, Flask {version('flask')}, gunicorn {
 class Process:
     """A contestant in ``in_process.py``. A context manager, which ends it."""
 
-    def __init__(self, project: Path, contestant: str) -> None:
+    def __init__(self, project: Path, folder: Path, contestant: str) -> None:
         self.contestant = contestant
         self.child = subprocess.Popen(
             [project / ".venv/bin/python", HERE / "in_process.py", contestant],
+            cwd=folder,  # the service makes its folder for SQLite in it
             env=environment(SECRET_KEY="benchmark"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -150,8 +119,8 @@ class Process:
             raise RuntimeError(f"{self.contestant}: {line.strip() or 'ended'}") from None
 
 
-def in_process(project: Path) -> list[Result]:
-    return measure(partial(Process, project), "start-up", lambda process: process.start_up)
+def in_process(project: Path, folder: Path) -> list[Result]:
+    return measure(partial(Process, project, folder), "start-up", lambda process: process.start_up)
 
 
 def under_gunicorn(project: Path, folder: Path) -> list[Result]:
@@ -180,18 +149,10 @@ def measure(start: Callable[[str], Running], once: str, measure_once: Callable[[
         with ExitStack() as stack:
             running = {name: stack.enter_context(start(name)) for name in CONTESTANTS}
             for case in CASES:
-                results[case.name].rounds.extend(take_turns(running, case))
+                turns = {name: partial(process.seconds, case) for name, process in running.items()}
+                results[case.name].rounds.extend(take_turns(turns, ROUNDS))
             results[once].rounds.append({name: measure_once(process) for name, process in running.items()})
     return list(results.values())
-
-
-def take_turns(running: Mapping[str, Running], case: Case) -> list[Round]:
-    """Rounds of one case, each in another order. The first warms up and is dropped."""
-    names, rounds = deque(running), []
-    for _ in range(1 + ROUNDS):
-        rounds.append({name: running[name].seconds(case) for name in names})
-        names.rotate()
-    return rounds[1:]
 
 
 # The table
@@ -202,20 +163,8 @@ def lines(sections: Mapping[str, list[Result]]) -> Iterator[str]:
         yield title
         for result in results:
             bare, documentation = result.ratios("bare"), result.ratios("documentation")
-            verdict = judge(statistics.median(bare), TARGETS.get((title, result.name)))
+            verdict = at_most(bare, TARGETS.get((title, result.name)))
             yield f"  {result.name:<23}{spread(bare):<21}{verdict:<17}{spread(documentation)}"
-
-
-def spread(ratios: list[float]) -> str:
-    """The median, and the middle half."""
-    low, median, high = statistics.quantiles(ratios)
-    return f"{median:.2f} ({low:.2f}-{high:.2f})"
-
-
-def judge(ratio: float, target: float | None) -> str:
-    if target is None:
-        return ""
-    return f"{target:.2f} {'reached' if ratio <= target else 'MISSED'}"
 
 
 if __name__ == "__main__":

@@ -96,6 +96,13 @@ def test_nobody_overwrites_what_they_have_not_seen(
     assert client.get(url).get_json() == news.get_json()
 
 
+def test_precondition_of_a_read(client: FlaskClient, news: TestResponse) -> None:
+    url = news.headers["Location"]
+    for right in ("*", news.headers["ETag"]):
+        assert client.get(url, headers={"If-Match": right}).status_code == 200
+    assert_problem(client.get(url, headers={"If-Match": '"0"'}), 412, "/problems/changed")
+
+
 def test_slug_belongs_to_one_post(client: FlaskClient, news: TestResponse, writer: Headers) -> None:
     assert news.get_json()["slug"] == "news"
     assert_problem(client.post("/api/posts", json=NEWS, headers=writer), 409, "/problems/slug-taken")

@@ -43,6 +43,8 @@ def test_page_that_no_link_leads_to_is_404(client: FlaskClient) -> None:
 
 def test_text_is_markdown_without_html_or_scripts(app: Flask, client: FlaskClient) -> None:
     publish(app, "<b>Bold</b>", "# Heading\n\n*emphasis* <script>x</script> [link](javascript:x)")
+    publish(app, "Long", "[a]: " + "x" * 25_000 + "\n\n" + "[a] " * 6_000)
+    assert len(client.get("/blog/long").text) < 100_000
     page = client.get("/blog/b-bold-b").text
     assert "<h1>&lt;b&gt;Bold&lt;/b&gt;</h1>" in page
     assert "<h2>Heading</h2>" in page
@@ -51,8 +53,9 @@ def test_text_is_markdown_without_html_or_scripts(app: Flask, client: FlaskClien
     assert 'href="javascript' not in page
 
 
-def test_unknown_post_has_a_page_of_the_blog(client: FlaskClient) -> None:
-    response = client.get("/blog/unknown")
+@pytest.mark.parametrize("slug", ["unknown", "%00"])
+def test_unknown_post_has_a_page_of_the_blog(client: FlaskClient, slug: str) -> None:
+    response = client.get(f"/blog/{slug}")
     assert response.status_code == 404
     assert "<h1>There is no such post</h1>" in response.text
 
@@ -80,7 +83,11 @@ def test_import_publishes_and_twice_changes_nothing(app: Flask, client: FlaskCli
         (b"---\n- title\n---\nx", "line 2: is not front matter"),
         (b"---\ntitle: x\ntags: y\n---\nx", "line 3: tags: Extra inputs are not permitted"),
         (b"---\nslug: x\n---\nx", "line 1: title: Field required"),
-        (b"---\ntitle: x\ndate: soon\n---\nx", "line 3: date: "),
+        (b"---\ntitle: x\ndate: soon\n---\nx", "line 3: date: Value error, write it as 2026-01-31"),
+        (b"---\ntitle: x\ndate: 2026\n---\nx", "line 3: date: Value error, write it as 2026-01-31"),
+        (b"---\ntitel: x\n---\nx", "line 2: titel: Extra inputs are not permitted"),
+        (b"---\ntitle: !!bool x\n---\nx", "line 2: is not YAML"),
+        (b"---\ntitle: " + b"[" * 20_000 + b"\n---\nx", "line 2: is not YAML"),
         (b"---\ntitle: x\ndate: 2026-13-01\n---\nx", "line 2: is not YAML: "),
         (b"---\ntitle: x\n---\n", "line 1: body: String should have at least 1 character"),
         (b"---\ntitle: x\n---\n\n\xff", "line 5: is not UTF-8"),
@@ -99,9 +106,19 @@ def test_bad_file_is_told_with_its_line_and_the_others_go_in(
     assert client.get("/blog/good").status_code == 200
 
 
+def test_two_files_are_never_one_post(app: Flask, client: FlaskClient, folder: Path) -> None:
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        Path(name, "same.md").write_text(f"---\ntitle: {name}\n---\nx")
+    for outcome in ("added", "unchanged"):
+        result = import_posts(app, "a/same.md", "b/same.md")
+        assert result.stderr == "b/same.md: line 1: has the same slug as a/same.md\n"
+        assert result.stdout == f"1 {outcome}, 1 refused\n"
+
+
 def test_long_import_shows_how_far_it_is(app: Flask, folder: Path) -> None:
     files = [f"{number}.md" for number in range(20)]
     for name in files:
-        Path(name).write_text("---\ntitle: x\n---\nx")
+        Path(name).write_text("---\ntitle: x\nslug:\n---\nx")
     assert "Importing" in import_posts(app, *files).output
     assert "Importing" not in import_posts(app, *files[:19]).output

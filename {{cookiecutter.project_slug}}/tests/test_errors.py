@@ -12,15 +12,16 @@ from {{ cookiecutter.__package }} import errors
 
 
 @pytest.fixture(autouse=True)
-def _orders(app: Flask) -> None:
-    """Two blueprints: /shop for people, /orders for programs."""
-    shop, orders = Blueprint("shop", __name__, url_prefix="/shop"), Blueprint("orders", __name__, url_prefix="/orders")
-    shop.add_url_rule("/", view_func=lambda: "Welcome.", endpoint="index")
-    orders.add_url_rule("/1", view_func=lambda: {"id": 1}, endpoint="show")
-    errors.claim(shop, errors.Pages("shop"))
-    errors.claim(orders, errors.problem)
-    app.register_blueprint(shop)
-    app.register_blueprint(orders)
+def _blueprints(app: Flask) -> None:
+    """Two blueprints: /tested-pages for people, /tested-json for programs."""
+    pages = Blueprint("tested-pages", __name__, url_prefix="/tested-pages")
+    api = Blueprint("tested-json", __name__, url_prefix="/tested-json")
+    pages.add_url_rule("/", view_func=lambda: "Welcome.", endpoint="index")
+    api.add_url_rule("/1", view_func=lambda: {"id": 1}, endpoint="show")
+    errors.claim(pages, errors.Pages("tested"))
+    errors.claim(api, errors.problem)
+    app.register_blueprint(pages)
+    app.register_blueprint(api)
 
 
 def assert_page(response: TestResponse, status: int, heading: str) -> None:
@@ -40,8 +41,8 @@ def assert_problem(response: TestResponse, status: int, title: str) -> None:
 
 def test_unknown_url(client: FlaskClient) -> None:
     assert_page(client.get("/unknown"), 404, "Page not found")
-    assert_page(client.get("/shop/unknown"), 404, "Page not found")
-    assert_problem(client.get("/orders/unknown"), 404, "Not Found")
+    assert_page(client.get("/tested-pages/unknown"), 404, "Page not found")
+    assert_problem(client.get("/tested-json/unknown"), 404, "Not Found")
 
 
 def test_unknown_url_for_a_client_that_prefers_json(client: FlaskClient) -> None:
@@ -51,11 +52,11 @@ def test_unknown_url_for_a_client_that_prefers_json(client: FlaskClient) -> None
 
 
 def test_wrong_method_says_which_are_allowed(client: FlaskClient) -> None:
-    page = client.delete("/shop/")
+    page = client.delete("/tested-pages/")
     assert_page(page, 405, "This page cannot be used that way")
     assert "GET" in page.headers["Allow"]
 
-    problem = client.delete("/orders/1")
+    problem = client.delete("/tested-json/1")
     assert_problem(problem, 405, "Method Not Allowed")
     assert "GET" in problem.headers["Allow"]
 
@@ -64,14 +65,14 @@ def test_abort_with_a_sentence(app: Flask, client: FlaskClient) -> None:
     def busy() -> NoReturn:
         abort(503, "Back at <noon>.")
 
-    app.add_url_rule("/shop/busy", view_func=busy)
-    app.add_url_rule("/orders/busy", endpoint="orders-busy", view_func=busy)
+    app.add_url_rule("/tested-pages/busy", view_func=busy)
+    app.add_url_rule("/tested-json/busy", endpoint="json-busy", view_func=busy)
 
-    page = client.get("/shop/busy")
+    page = client.get("/tested-pages/busy")
     assert_page(page, 503, "Sorry, this service is not available right now")
     assert "Back at &lt;noon&gt;." in page.text
 
-    problem = client.get("/orders/busy")
+    problem = client.get("/tested-json/busy")
     assert_problem(problem, 503, "Service Unavailable")
     assert problem.get_json()["detail"] == "Back at <noon>."
 
@@ -82,27 +83,27 @@ def test_crash_is_logged_once_and_shows_nothing(
     def crash() -> NoReturn:
         raise RuntimeError("secret")
 
-    app.add_url_rule("/shop/crash", view_func=crash)
-    app.add_url_rule("/orders/crash", endpoint="orders-crash", view_func=crash)
+    app.add_url_rule("/tested-pages/crash", view_func=crash)
+    app.add_url_rule("/tested-json/crash", endpoint="json-crash", view_func=crash)
 
-    page = client.get("/shop/crash")
+    page = client.get("/tested-pages/crash")
     assert_page(page, 500, "Sorry, there is a problem with this service")
     assert "secret" not in page.text
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
-    problem = client.get("/orders/crash")
+    problem = client.get("/tested-json/crash")
     assert_problem(problem, 500, "Internal Server Error")
     assert "secret" not in problem.text
 
 
 def test_crash_whose_cause_is_known_has_a_better_status(app: Flask, client: FlaskClient) -> None:
-    @app.get("/orders/full")
+    @app.get("/tested-json/full")
     def full() -> str:
         with open("/dev/full", "w") as disk:
             disk.write("one byte too many")
         return "stored"
 
-    assert_problem(client.get("/orders/full"), 507, "Insufficient Storage")
+    assert_problem(client.get("/tested-json/full"), 507, "Insufficient Storage")
 
 
 def test_an_error_of_your_own(app: Flask, client: FlaskClient) -> None:
@@ -111,11 +112,11 @@ def test_an_error_of_your_own(app: Flask, client: FlaskClient) -> None:
         type = "https://example.org/problems/out-of-stock"
         title = "Out of stock"
 
-    @app.get("/orders/order")
+    @app.get("/tested-json/order")
     def order() -> NoReturn:
         raise OutOfStock("Only 3 are left.", payload={"left": 3})
 
-    response = client.get("/orders/order")
+    response = client.get("/tested-json/order")
     assert_problem(response, 409, "Out of stock")
     assert response.get_json() == {
         "type": "https://example.org/problems/out-of-stock",

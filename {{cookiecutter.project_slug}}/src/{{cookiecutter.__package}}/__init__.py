@@ -1,5 +1,6 @@
 """The service: an application factory, and the order in which it is assembled."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from flask import Flask
@@ -24,6 +25,9 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.config.from_mapping(settings.model_dump())
     app.debug = settings.FLASK_DEBUG
     app.url_map.merge_slashes = False  # a doubled slash is never a redirect
+    app.jinja_env.globals["blueprints"] = app.blueprints  # a page links to those there are
+    # Flask looks whether a function is asynchronous each time it calls one. Once is enough.
+    app.ensure_sync = lru_cache(app.ensure_sync)  # type: ignore[method-assign]
 
     sentry.init_app(app)
     database.init_app(app)

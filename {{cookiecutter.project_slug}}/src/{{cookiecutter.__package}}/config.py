@@ -46,7 +46,7 @@ def _database_url(value: str) -> str:
         url = make_url(value)
     except ArgumentError:
         raise PydanticCustomError("url", "not a database URL") from None
-    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+    if url.drivername in ("sqlite", "sqlite+pysqlite") and url.database not in (None, "", ":memory:"):
         return value
     if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)

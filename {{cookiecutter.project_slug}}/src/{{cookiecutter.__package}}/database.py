@@ -17,6 +17,7 @@ import stamina
 from flask import Flask, has_request_context, request
 from flask.cli import AppGroup
 from flask_alembic import Alembic
+from flask_alembic.cli import cli
 from flask_sqlalchemy_lite import SQLAlchemy
 from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, event, make_url, orm, text
 from sqlalchemy import inspect as inspect_database
@@ -49,16 +50,14 @@ HARMLESS = (*UNAVAILABLE, *FULL, "25", "42P01", "58", "SQLITE_CONSTRAINT", "SQLI
 """The messages of these hold neither SQL nor values."""
 
 
+NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
+NAMES |= {"ck": "ck_%(table_name)s_%(constraint_name)s", "pk": "pk_%(table_name)s"}
+
+
 class Model(orm.DeclarativeBase):
     """What is stored. Every constraint has a name, so that a migration can change it."""
 
-    metadata = MetaData(
-        naming_convention={
-            **{kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")},
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
+    metadata = MetaData(naming_convention=NAMES)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -104,7 +103,7 @@ class Migrations(Alembic):
         super().run_migrations(*args, **kwargs)
 
 
-alembic = Migrations(metadatas=Model.metadata, run_mkdir=False)
+alembic = Migrations(metadatas=Model.metadata, run_mkdir=False, command_name="")
 
 
 def init_app(app: Flask) -> None:
@@ -124,6 +123,7 @@ def init_app(app: Flask) -> None:
     except OSError as error:
         raise SystemExit(f"DATABASE_URL: the folder {app.instance_path} cannot be made: {error.strerror}") from None
     alembic.init_app(app)
+    app.cli.add_command(Commands("db", commands=cli.commands, callback=cli.callback, help="Migrate the database."))
     # Nothing here is asynchronous, and Flask would start an event loop at the end of each request to find that out.
     app.teardown_appcontext_funcs = [f for f in app.teardown_appcontext_funcs if not inspect.iscoroutinefunction(f)]
     with app.app_context():
@@ -136,13 +136,13 @@ def _render_type(kind: str, item: object, _: object) -> str | Literal[False]:
 
 
 def _engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
-    """Every wait has an end, in seconds; at most DATABASE_POOL_SIZE connections for each process."""
+    """Every wait has an end, but that for a statement of SQLite. Seconds; connections of each process."""
     lock, statement = config["DATABASE_LOCK_TIMEOUT"], config["DATABASE_STATEMENT_TIMEOUT"]
     size, wait = config["DATABASE_POOL_SIZE"], config["DATABASE_POOL_TIMEOUT"]
     pool = {"pool_size": size, "max_overflow": 0, "pool_timeout": wait}
     if url.get_backend_name() == "sqlite":
         return {**pool, "connect_args": {"timeout": lock}}
-    timeouts = f"-c statement_timeout={statement}s -c lock_timeout={lock}s"
+    timeouts = f"-c timezone=UTC -c statement_timeout={statement}s -c lock_timeout={lock}s"
     reach = config["DATABASE_CONNECT_TIMEOUT"]
     # The other machine may be gone without a word. TCP alone would wait a quarter of an hour for it.
     gone = {"tcp_user_timeout": reach * 1000, "keepalives_idle": reach, "keepalives_interval": 1}
@@ -167,8 +167,12 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """What may write takes the one lock at once, and so waits its turn; taken later, it would fail as locked."""
-    only_reads = has_request_context() and request.method in SAFE_METHODS
-    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+    safe = has_request_context() and request.method in SAFE_METHODS
+    only_reads = connection.get_execution_options().get("only_reads", safe)
+    if only_reads:
+        connection.connection.cursor().execute("BEGIN")  # cannot fail, and so goes the short way
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _begin_postgresql(connection: Connection) -> None:
@@ -188,7 +192,7 @@ def _told(error: StatementError) -> str:
     """What may be told of an error: its code, and its message if such messages are known to be harmless."""
     code, message = _code(error.orig), str(error.orig)
     unreached = not code and isinstance(error, OperationalError)
-    if code.startswith(HARMLESS) or unreached or message.startswith("no such table: "):
+    if code.startswith(HARMLESS) or unreached or message.startswith(("no such table: ", "Cannot add a ")):
         return " ".join([code, *message.splitlines()[:1]]).strip()
     return f"{code} (the message may hold values, so it is hidden)".strip()
 
@@ -269,5 +273,5 @@ class Commands(AppGroup):
         try:
             return super().invoke(ctx)
         except SQLAlchemyError as error:
-            message = f"The database refuses: {error}. Is its schema up to date? Run: flask db upgrade"
+            message = f"The database refuses: {error.args[0]}. Look at DATABASE_URL, or run: flask db upgrade"
             raise click.ClickException(message) from error

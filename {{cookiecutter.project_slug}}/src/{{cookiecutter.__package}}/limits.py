@@ -8,7 +8,7 @@ import logging
 import math
 import time
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, after_this_request, current_app, request
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
 
@@ -43,6 +43,7 @@ def check() -> None:
     """
     try:
         if _limit():
+            after_this_request(_add_headers)
             _count()
     except RateLimitExceeded:
         raise RateLimited from None
@@ -61,11 +62,8 @@ def _count() -> None:
     """Flask-Limiter counts the calls."""
 
 
-def add_headers(response: Response) -> Response:
-    """Tell the client how it stands: for ``after_request`` of a blueprint.
-
-    ``RateLimit-Policy`` and ``RateLimit`` as in draft-ietf-httpapi-ratelimit-headers-10.
-    """
+def _add_headers(response: Response) -> Response:
+    """``RateLimit-Policy`` and ``RateLimit``, as in draft-ietf-httpapi-ratelimit-headers-10."""
     if limit := limiter.current_limit:
         try:
             reset, remaining = limit.window

@@ -1,7 +1,7 @@
 """The example's posts: what there is to publish, shared by the blog and the API."""
 
 import re
-import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -104,19 +104,17 @@ def page(limit: int, cursor: Cursor | None = None) -> Page:
     return Page(found[:limit], Cursor(last.published, last.id))
 
 
-def by_id(post_id: int) -> Post | None:
-    """The post with this id; None where there is none."""
-    return db.session.get(Post, post_id) if post_id <= MAX_ID else None
+def by_id(post_id: int, to_change: bool = False) -> Post | None:
+    """The post with this id; None where there is none.
 
-
-def by_id_to_change(post_id: int) -> Post | None:
-    """The same, held for this transaction: nobody else changes it meanwhile."""
-    return db.session.get(Post, post_id, with_for_update=True) if post_id <= MAX_ID else None
+    :param to_change: hold it for this transaction: nobody else changes it meanwhile.
+    """
+    return db.session.get(Post, post_id, with_for_update=to_change) if post_id <= MAX_ID else None
 
 
 def by_slug(slug: str) -> Post | None:
     """The post with this slug; None where there is none."""
-    return db.session.scalar(select(Post).filter_by(slug=slug))
+    return db.session.scalar(select(Post).filter_by(slug=slug)) if "\0" not in slug else None
 
 
 def add(draft: Draft, published: datetime | None = None) -> Post:
@@ -146,8 +144,9 @@ def remove(post: Post) -> None:
 
 
 def slug_of(title: str) -> str:
-    """The letters and digits of a title, joined by ``-``; something random where it has none."""
-    return re.sub(r"[\W_]+", "-", title.lower()).strip("-")[:200] or secrets.token_hex(8)
+    """The letters and digits of a title, joined by ``-``; something made of its bytes where it has none."""
+    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", title).lower())
+    return words.strip("-")[:200] or title.encode(errors="replace").hex()[:16]
 
 
 def _flush() -> None:

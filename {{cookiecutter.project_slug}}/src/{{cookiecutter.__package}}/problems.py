@@ -18,13 +18,12 @@ Type = type[errors.InvalidAPIUsage]
 
 def catalogue() -> dict[str, Type]:
     """Every type of problem that the service can answer, by its URL."""
-    found, kinds = {}, [errors.InvalidAPIUsage]
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        if kind.type.startswith("/problems/"):
-            found[kind.type] = kind
-    return dict(sorted(found.items()))
+    kinds = sorted(_with_subclasses(errors.InvalidAPIUsage), key=lambda kind: kind.type)
+    return {kind.type: kind for kind in kinds if kind.type.startswith("/problems/")}
+
+
+def _with_subclasses(kind: Type) -> list[Type]:
+    return [kind, *(below for child in kind.__subclasses__() for below in _with_subclasses(child))]
 
 
 @bp.get("/", strict_slashes=False)

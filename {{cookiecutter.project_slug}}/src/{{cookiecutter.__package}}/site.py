@@ -1,16 +1,8 @@
-"""The home page, and what every page knows."""
+"""The home page."""
 
-from typing import Any
-
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, render_template
 
 bp = Blueprint("site", __name__)
-
-
-@bp.app_context_processor
-def blueprints() -> dict[str, Any]:
-    """The names of the blueprints there are: a page links to those."""
-    return {"blueprints": current_app.blueprints.keys()}
 
 
 @bp.get("/")

@@ -6,6 +6,7 @@ https://spec.openapis.org/oas/v3.1.1, built with https://apispec.readthedocs.io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from importlib.metadata import metadata
 from typing import Any, TypeVar
@@ -56,9 +57,10 @@ class operation:  # noqa: N801
         return view
 
 
-def document() -> dict[str, Any]:
-    """The document: every view of this application that is described."""
-    about, servers = metadata(current_app.name), [{"url": request.script_root or "/"}]
+@lru_cache(maxsize=4)
+def document(mount_point: str) -> dict[str, Any]:
+    """The document: every view of this application that is described. Made once, for it takes its time."""
+    about, servers = metadata(current_app.name), [{"url": mount_point or "/"}]
     spec = APISpec(about["Name"], about["Version"], "3.1.0", info={"description": about["Summary"]}, servers=servers)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     for rule in current_app.url_map.iter_rules():

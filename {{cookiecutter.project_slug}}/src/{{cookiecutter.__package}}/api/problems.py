@@ -49,4 +49,4 @@ class Changed(errors.InvalidAPIUsage):
     code = 412
     type = "/problems/changed"
     title = "Changed meanwhile"
-    description = "The post has been changed since. Read it again."
+    description = "The post has been changed since, or this is not its ETag, quotes included. Read it again."

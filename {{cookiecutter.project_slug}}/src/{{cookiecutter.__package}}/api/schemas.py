@@ -27,6 +27,8 @@ class Post(BaseModel):
 class PostList(BaseModel):
     """One page of posts."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     posts: list[Post]
 
 
@@ -39,10 +41,6 @@ class PostsQuery(BaseModel):
     cursor: Annotated[str, StringConstraints(pattern=posts.CURSOR)] | None = Field(
         default=None, description="where the page starts, as the Link header of the page before says"
     )
-
-    @property
-    def at(self) -> posts.Cursor | None:
-        return posts.Cursor.parse(self.cursor) if self.cursor else None
 
 
 class Problem(BaseModel):

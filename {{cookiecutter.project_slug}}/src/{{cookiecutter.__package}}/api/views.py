@@ -1,4 +1,4 @@
-from flask import Blueprint, Response, jsonify, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
 
 from .. import errors, limits, posts, tokens
@@ -11,7 +11,6 @@ bp = Blueprint("api", __name__, url_prefix="/api")
 errors.claim(bp, errors.problem)
 bp.before_request(limits.check)
 bp.before_request(tokens.check)
-bp.after_request(limits.add_headers)
 
 
 @bp.get("/posts")
@@ -19,8 +18,8 @@ bp.after_request(limits.add_headers)
 def list_posts() -> ResponseReturnValue:
     """List posts, newest first. The Link header leads to the next page."""
     query = read_query(PostsQuery)
-    page = posts.page(query.limit, query.at)
-    response = jsonify(PostList(posts=[Post.model_validate(post) for post in page.posts]).model_dump(mode="json"))
+    page = posts.page(query.limit, posts.Cursor.parse(query.cursor) if query.cursor else None)
+    response = _json(PostList.model_validate(page))
     if page.next:
         response.headers["Link"] = f'<{url_for(".list_posts", limit=query.limit, cursor=page.next)}>; rel="next"'
     return response
@@ -38,10 +37,15 @@ def create_post() -> ResponseReturnValue:
 
 
 @bp.get("/posts/<int:post_id>")
-@operation(answers={200: Post, 304: None}, headers=["ETag"], problems=[NoSuchPost])
+@operation(answers={200: Post, 304: None}, headers=["ETag"], problems=[NoSuchPost, Changed])
 def get_post(post_id: int) -> ResponseReturnValue:
     """Read a post."""
-    return _shown(_existing(posts.by_id(post_id))).make_conditional(request)
+    post = posts.by_id(post_id) or abort(404, NoSuchPost.description)
+    _refuse_changed(post)
+    response = _shown(post)
+    if request.if_none_match.contains_weak(str(post.version)):
+        response.status_code = 304
+    return response
 
 
 @bp.put("/posts/<int:post_id>")
@@ -72,19 +76,17 @@ def delete_post(post_id: int) -> ResponseReturnValue:
 @bp.get("/openapi.json")
 def openapi() -> ResponseReturnValue:
     """This API in OpenAPI 3.1."""
-    return document()
+    return document(request.script_root)
+
+
+def _json(model: Post | PostList) -> Response:
+    return Response(model.model_dump_json() + "\n", mimetype="application/json")
 
 
 def _shown(post: posts.Post) -> Response:
-    response = jsonify(Post.model_validate(post).model_dump(mode="json"))
+    response = _json(Post.model_validate(post))
     response.set_etag(str(post.version))
     return response
-
-
-def _existing(post: posts.Post | None) -> posts.Post:
-    if post is None:
-        raise NoSuchPost
-    return post
 
 
 def _matching(post_id: int) -> posts.Post:
@@ -96,7 +98,11 @@ def _matching(post_id: int) -> posts.Post:
     """
     if "If-Match" not in request.headers:
         raise MatchRequired
-    post = _existing(posts.by_id_to_change(post_id))
-    if str(post.version) not in request.if_match:
-        raise Changed
+    post = posts.by_id(post_id, to_change=True) or abort(404, NoSuchPost.description)
+    _refuse_changed(post)
     return post
+
+
+def _refuse_changed(post: posts.Post) -> None:
+    if "If-Match" in request.headers and str(post.version) not in request.if_match:
+        raise Changed

@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import click
 import yaml
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from .. import posts
 from ..database import Commands, transaction
@@ -17,15 +17,23 @@ LONG = 20
 """Files from which on a progress bar is shown."""
 FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 
-Moment = Annotated[datetime, AfterValidator(lambda moment: moment.replace(tzinfo=moment.tzinfo or UTC))]
+
+def _moment(given: object) -> datetime:
+    """As YAML has it. A date is its first moment, and without a time zone it is in UTC."""
+    if isinstance(given, date) and not isinstance(given, datetime):
+        given = datetime(given.year, given.month, given.day)
+    if not isinstance(given, datetime) or not 1700 < given.year < 5000:
+        raise ValueError("write it as 2026-01-31")
+    return given.replace(tzinfo=given.tzinfo or UTC)
+
 
 cli = Commands("posts", help="The posts of the blog.")
 
 
 class Entry(posts.Draft):
-    """The front matter of a file, and its text as ``body``. Without a time zone the date is in UTC."""
+    """The front matter of a file, and its text as ``body``."""
 
-    published: Moment | None = Field(default=None, alias="date")
+    published: Annotated[datetime, BeforeValidator(_moment)] | None = Field(default=None, alias="date")
 
 
 class PostFileError(Exception):
@@ -44,11 +52,14 @@ def import_(context: click.Context, files: tuple[Path, ...]) -> None:
     Each starts with its front matter: title, and if you like slug and date. The slug is the name of the file where it
     is left out. A post that is there already is changed if the file was.
     """
-    outcomes, refused = Counter[str](), []
+    outcomes, refused, files_of = Counter[str](), [], dict[str | None, Path]()
     with click.progressbar(files, label="Importing", hidden=len(files) < LONG) as bar:
         for file in bar:
             try:
-                outcomes[_store(_read(file))] += 1
+                entry = _read(file)
+                if (other := files_of.setdefault(entry.slug, file)) is not file:
+                    raise PostFileError(1, f"has the same slug as {other}")
+                outcomes[_store(entry)] += 1
             except (PostFileError, OSError, posts.SlugTaken) as error:
                 refused.append(f"{file}: {error.strerror if isinstance(error, OSError) else error}")
     for line in refused:
@@ -83,16 +94,19 @@ def _read(file: Path) -> Entry:
         raise PostFileError(1, "does not start with front matter, which stands between two lines of ---")
     body = text[found.end() :].strip("\n")
     try:
-        return Entry.model_validate({"slug": posts.slug_of(file.stem), **_mapping(found[1]), "body": body})
+        mapping = _mapping(found[1])
+        slug = mapping.get("slug") or posts.slug_of(file.stem)
+        return Entry.model_validate({**mapping, "slug": slug, "body": body})
     except ValidationError as error:
-        name, message = error.errors()[0]["loc"][0], error.errors()[0]["msg"]
+        problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")  # a misspelt name first
+        name, message = problem["loc"][0], problem["msg"]
         raise PostFileError(_line_of(str(name), found[1]), f"{name}: {message}") from None
 
 
 def _mapping(matter: str) -> dict[str, Any]:
     try:
         mapping = yaml.safe_load(matter)
-    except (yaml.YAMLError, ValueError) as error:
+    except Exception as error:  # its constructors raise whatever they stumble over
         mark = getattr(error, "problem_mark", None)
         raise PostFileError(mark.line + 2 if mark else 2, f"is not YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(mapping, dict):

@@ -22,18 +22,5 @@ from .problems import InvalidAPIUsage, InvalidBody, members, problem
 from .references import reference
 from .spaces import Renderer, claim
 
-__all__ = [
-    "InsufficientStorage",
-    "InvalidAPIUsage",
-    "InvalidBody",
-    "Pages",
-    "Renderer",
-    "claim",
-    "explain",
-    "handle",
-    "init_app",
-    "members",
-    "overloaded",
-    "problem",
-    "reference",
-]
+__all__ = ["InsufficientStorage", "InvalidAPIUsage", "InvalidBody", "Pages", "Renderer"]
+__all__ += ["claim", "explain", "handle", "init_app", "members", "overloaded", "problem", "reference"]

@@ -1,0 +1,75 @@
+"""What the posts are compared with: the least of Flask and SQLAlchemy that gives the same JSON from the same tables.
+
+A session for each request, as Flask's documentation shows: https://flask.palletsprojects.com/en/stable/patterns/sqlalchemy/
+Nothing of the service is in it: no error handling, no validation, no limits, no ETag, no middleware, no logging.
+"""
+
+import os
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Flask, abort, jsonify, request
+from sqlalchemy import DateTime, create_engine, select, tuple_
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker
+from werkzeug.wrappers import Response
+
+URL = os.environ["DATABASE_URL"]
+EPOCH = datetime.fromisoformat("1970-01-01" if URL.startswith("sqlite") else "1970-01-01T00:00Z")
+
+# As the service: as many connections; PostgreSQL is asked whether it is still there. WAL is a property of the file.
+POSTGRESQL = {"pool_pre_ping": True, "connect_args": {"options": "-c timezone=UTC"}}
+OPTIONS: dict[str, Any] = {} if URL.startswith("sqlite") else POSTGRESQL
+engine = create_engine(URL.replace("postgresql:", "postgresql+psycopg:"), pool_size=5, max_overflow=0, **OPTIONS)
+
+
+session = scoped_session(sessionmaker(engine))
+
+
+class Model(DeclarativeBase):
+    pass
+
+
+class Post(Model):
+    __tablename__ = "posts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str]
+    title: Mapped[str]
+    body: Mapped[str]
+    published: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    version: Mapped[int]
+
+
+app = Flask(__name__)
+
+
+@app.teardown_appcontext
+def close(error: BaseException | None) -> None:
+    session.remove()
+
+
+@app.get("/api/posts")
+def index() -> Response:
+    limit, cursor = request.args.get("limit", 20, int), request.args.get("cursor")
+    query = select(Post).order_by(Post.published.desc(), Post.id.desc()).limit(limit + 1)
+    if cursor:
+        microseconds, post_id = map(int, cursor.split("-"))
+        published = EPOCH + timedelta(microseconds=microseconds)
+        query = query.where(tuple_(Post.published, Post.id) < tuple_(published, post_id))
+    posts = session.scalars(query).all()
+    response = jsonify(posts=[members(post) for post in posts[:limit]])
+    if len(posts) > limit:
+        last = posts[limit - 1]
+        after = f"{(last.published - EPOCH) // timedelta(microseconds=1)}-{last.id}"
+        response.headers["Link"] = f'<{request.path}?limit={limit}&cursor={after}>; rel="next"'
+    return response
+
+
+@app.get("/api/posts/<int:post_id>")
+def show(post_id: int) -> Response:
+    return jsonify(members(session.get(Post, post_id) or abort(404)))
+
+
+def members(post: Post) -> dict[str, Any]:
+    published = post.published.replace(tzinfo=None).isoformat() + "Z"
+    return {"id": post.id, "slug": post.slug, "title": post.title, "body": post.body, "published": published}

@@ -1,0 +1,207 @@
+"""What reading the posts costs: the default project's API beside the least of Flask and SQLAlchemy.
+
+    uv run python benchmarks/posts.py
+
+It bakes the project into a temporary folder and installs it with uv. The service and ``minimal.py`` run in that one
+environment, under gunicorn, and read the same database, into which SQL has put the posts: on SQLite, and on PostgreSQL
+where the dev group has brought one. Before anything is measured, their answers are compared.
+
+In each round they take turns, so that noise of the machine hits both alike. What is printed are ratios within a
+round: their median, and the middle half of them. Nothing is asserted: the exit status is 0 however slow. For Linux; it
+takes about three minutes.
+"""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from in_process import JSON, Case
+from project import environment, install, versions
+from ratios import Round, at_least, at_most, spread, take_turns
+from under_gunicorn import TIMEOUT, Gunicorn
+
+HERE = Path(__file__).parent
+
+PAGE, PAGES = 20, 5_000
+POSTS = PAGES * PAGE + 1
+"""One more than so many pages hold: page 5,000 has a next one, as page 1 has."""
+NEWEST_FIRST = range(POSTS, 0, -1)
+"""The ids of the posts. The greater, the newer."""
+EARLIEST = 1_700_000_000
+BODY = "A line of *Markdown*, about as long as people write them.\n" * 10
+
+FIRST, DEEP, ONE = "page 1", f"page {PAGES:,}", "one post"
+SPEED, DEPTH = 0.85, 1.2
+"""The requests per second of the service to those of the minimal application, at least; the time of page 5,000 to that
+of page 1, at most."""
+
+STARTS = 6
+"""How often each contestant is started."""
+ROUNDS = 10
+"""How often it is then measured in each case."""
+
+HEADER = """
+Reading {posts:,} posts through the API, {page} to a page, beside a minimal application of Flask and SQLAlchemy with the
+same answers. The median of {rounds} rounds (and the middle half of them).
+{versions}.
+
+Under gunicorn at full load, with one worker of 4 threads and 4 connections kept alive. Both log access, the service as
+JSON, the other as gunicorn does. Both have the same pool, which asks PostgreSQL before each use whether it is still
+there, and the same SQLite file, in WAL mode. Only the service checks queries, has ETags, request ids, limits and so on.
+"""
+
+
+class Reading(NamedTuple):
+    """What is asked for, and the ids of the posts that are to come."""
+
+    case: Case
+    ids: list[int]
+
+
+def main() -> None:
+    print("About three minutes ...", file=sys.stderr)
+    with TemporaryDirectory() as name, ExitStack() as servers:
+        folder = Path(name)
+        project = install(folder)
+        databases = {"SQLite": sqlite(project, folder), "PostgreSQL": postgresql(project, servers)}
+        tables = {title: lines(measure(project, folder, url)) for title, url in databases.items() if url}
+        about = versions(project, "Flask", "SQLAlchemy", "gunicorn")
+    print(HEADER.format(posts=POSTS, page=PAGE, rounds=STARTS * ROUNDS, versions=about))
+    for title, table in tables.items():
+        print(title, *table, sep="\n")
+
+
+# The databases
+
+
+def sqlite(project: Path, folder: Path) -> str:
+    """The URL of a filled database."""
+    file = folder / "posts.db"
+    migrate(project, url := f"sqlite:///{file}")
+    connection = sqlite3.connect(file)
+    with connection:
+        connection.execute(insert("strftime('%Y-%m-%d %H:%M:%S.000000', {}, 'unixepoch')"))
+    connection.close()
+    return url
+
+
+def postgresql(project: Path, servers: ExitStack) -> str | None:
+    """The URL of a filled database; None where there is no PostgreSQL."""
+    sys.path.append(str(HERE.parent / "tests"))
+    from servers import POSTGRES, Postgres
+
+    if not POSTGRES:
+        return None
+    server = servers.enter_context(Postgres())
+    migrate(project, url := server.database())
+    server.psql(url, insert("to_timestamp({})"))
+    server.psql(url, "VACUUM ANALYZE posts")
+    return url
+
+
+def migrate(project: Path, url: str) -> None:
+    upgrade = [project / ".venv/bin/flask", "db", "upgrade"]
+    settings = environment(SECRET_KEY="benchmark", LOG_LEVEL="WARNING", DATABASE_URL=url)
+    subprocess.run(upgrade, cwd=project, env=settings, check=True)
+
+
+def insert(moment: str) -> str:
+    """SQL that stores the posts, two in a moment, so that their ids decide as well.
+
+    :param moment: SQL that makes of ``{}``, seconds since 1970, what the service would store.
+    """
+    return f"""
+        WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {POSTS})
+        INSERT INTO posts (id, slug, title, body, published, version)
+        SELECT n, 'post-' || n, 'Post ' || n, '{BODY}', {moment.format(f"{EARLIEST} + n / 2")}, 1 FROM numbers
+    """
+
+
+# The measurements
+
+
+def readings() -> list[Reading]:
+    """What is measured. The cursor is that of the last Link before page 5,000."""
+    before, middle = NEWEST_FIRST[-PAGE - 2], POSTS // 2
+    cursor = f"{(EARLIEST + before // 2) * 1_000_000}-{before}"
+    asked = {
+        FIRST: (f"?limit={PAGE}", NEWEST_FIRST[:PAGE]),
+        DEEP: (f"?limit={PAGE}&cursor={cursor}", NEWEST_FIRST[-PAGE - 1 : -1]),
+        ONE: (f"/{middle}", [middle]),
+    }
+    return [Reading(Case(name, "GET", f"/api/posts{end}", JSON, 200), list(ids)) for name, (end, ids) in asked.items()]
+
+
+def measure(project: Path, folder: Path, url: str) -> list[Round]:
+    """Rounds: the seconds per request of each application in each case, by ``case of application``."""
+    settings = environment(SECRET_KEY="benchmark", DATABASE_URL=url, PYTHONPATH=str(HERE))
+    start = partial(Gunicorn, project / ".venv/bin/gunicorn", environment=settings)
+    rounds: list[Round] = []
+    for _ in range(STARTS):
+        with (
+            start("my_service.wsgi:app", folder=project, log=folder / "service.log") as service,
+            start("minimal:app", folder=folder, log=folder / "minimal.log") as minimal,
+        ):
+            check(service, minimal)
+            running = (("service", service), ("minimal", minimal))
+            turns = {
+                f"{case.name} of {name}": partial(server.seconds, case)
+                for case, _ in readings()
+                for name, server in running
+            }
+            rounds += take_turns(turns, ROUNDS)
+    return rounds
+
+
+def check(service: Gunicorn, minimal: Gunicorn) -> None:
+    """
+    :raises RuntimeError: an answer is not what it should be, or not the same.
+    """
+    for case, ids in readings():
+        expected, other = ask(service, case), ask(minimal, case)
+        posts = expected.json.get("posts", [expected.json])
+        if [post["id"] for post in posts] != ids or other != expected:
+            raise RuntimeError(f"{case.path} is answered with {expected}, and by the minimal application with {other}")
+
+
+class Answer(NamedTuple):
+    json: Any
+    link: str | None
+
+
+def ask(server: Gunicorn, case: Case) -> Answer:
+    """
+    :raises RuntimeError: the answer has another status.
+    """
+    with closing(HTTPConnection(*server.address, timeout=TIMEOUT)) as connection:
+        connection.request(case.method, case.path)
+        response = connection.getresponse()
+        if response.status != case.status:
+            raise RuntimeError(f"{case.path} is answered with {response.status}")
+        return Answer(json.load(response), response.headers["Link"])
+
+
+# The table
+
+
+def lines(rounds: list[Round]) -> Iterator[str]:
+    yield "  requests per second, to those of the minimal application; more is better"
+    for case in (FIRST, DEEP, ONE):
+        ratios = [seconds[f"{case} of minimal"] / seconds[f"{case} of service"] for seconds in rounds]
+        yield f"    {case:<21}{spread(ratios):<21}{at_least(ratios, SPEED)}"
+    yield f"  time of {DEEP}, to that of {FIRST}; less is better"
+    for name in ("service", "minimal"):
+        ratios = [seconds[f"{DEEP} of {name}"] / seconds[f"{FIRST} of {name}"] for seconds in rounds]
+        yield f"    {name:<21}{spread(ratios):<21}{at_most(ratios, DEPTH) if name == 'service' else ''}".rstrip()
+
+
+if __name__ == "__main__":
+    main()
