@@ -67,6 +67,7 @@ def bare() -> Flask:
     problems.add_url_rule("/", "index", lambda: "no problems")
     blog.add_url_rule("/", "index", lambda: "no posts")
     api.add_url_rule("/posts", "list_posts", lambda: {"posts": []})
+    api.add_url_rule("/openapi.json", "openapi", lambda: {})
     for blueprint in (site, problems, blog, api):
         app.register_blueprint(blueprint)
     app.add_url_rule("/crash", view_func=crash)

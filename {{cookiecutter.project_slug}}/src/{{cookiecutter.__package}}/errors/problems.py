@@ -92,7 +92,8 @@ def pointer(path: Iterable[str | int]) -> str:
 
 def problem(error: HTTPException) -> Response:
     """The renderer for programs: the error as a problem detail, with its reference as a member."""
-    told = {**members(error, request.environ.get("SCRIPT_NAME", "")), "reference": reference(request.environ)}
+    told = members(error, request.environ.get("SCRIPT_NAME", ""))
+    told["reference"] = reference(request.environ)
     return Response(current_app.json.dumps(told) + "\n", error.code, content_type="application/problem+json")
 
 
@@ -108,7 +109,7 @@ def members(error: HTTPException, mount_point: str = "") -> dict[str, Any]:
     standard: dict[str, Any] = {"type": kind, "title": title or error.name, "status": error.code}
     if detail:
         standard["detail"] = detail
-    return {**standard, **extensions, **standard}
+    return {**standard, **extensions, **standard} if extensions else standard
 
 
 def sentence(error: HTTPException) -> str | None:
