@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cookiecutter.main import cookiecutter
-from servers import POSTGRES, REDIS, Postgres, Redis
+from servers import POSTGRES, REDIS, Kent, Postgres, Redis
 from service import Service
 
 pytest.register_assert_rewrite("stores")
@@ -190,3 +190,11 @@ def redis() -> Iterator[Redis]:
     need(REDIS, "Redis is missing. Install it: apt-get install redis-server")
     with Redis() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def sentry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kent]:
+    """A Sentry server that the tests of a module share."""
+    kent = Kent(tmp_path_factory.mktemp("kent"))
+    yield kent
+    kent.stop()

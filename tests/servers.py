@@ -1,11 +1,14 @@
-"""Real servers for tests: PostgreSQL out of a package of the dev group, Redis out of the system's."""
+"""Real servers for tests: PostgreSQL and kent out of packages of the dev group, Redis out of the system's."""
 
+import json
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -186,3 +189,59 @@ class Redis(Server):
     def _command(self) -> list[str]:
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         return [self._program("redis-server"), *options]
+
+
+class Kent:
+    """kent on a free port of 127.0.0.1, https://github.com/mozilla-services/kent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.dsn = self.url.replace("http://", "http://public@") + "/1"
+        port = self.url.rpartition(":")[2]
+        command = [Path(sys.executable).with_name("kent-server"), "run", "--host", "127.0.0.1", "--port", port]
+        with (folder / "kent").open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + TIMEOUT
+        while not self._is_up():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"kent did not start: {(folder / 'kent').read_text()}")
+            time.sleep(0.05)
+
+    def _is_up(self) -> bool:
+        try:
+            self._get("/api/eventlist/")
+        except OSError:
+            return False
+        return True
+
+    def _get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=TIMEOUT) as response:
+            return json.load(response)
+
+    def forget(self) -> None:
+        urllib.request.urlopen(f"{self.url}/api/flush/", data=b"", timeout=TIMEOUT).close()
+
+    def payloads(self) -> list[dict[str, Any]]:
+        """Everything received: events, and what the SDK sends besides."""
+        events = self._get("/api/eventlist/")["events"]
+        return [self._get(f"/api/event/{event['event_id']}")["payload"] for event in events]
+
+    def events(self, request_id: str) -> list[dict[str, Any]]:
+        """The events so far, once that of a request is there. They arrive in the order in which they were made."""
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            events = [payload["body"] for payload in self.payloads() if payload["header"]["type"] == "event"]
+            if request_id in map(reference, events):
+                return events
+            time.sleep(0.05)
+        raise RuntimeError(f"no event of {request_id}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(TIMEOUT)
+
+
+def reference(event: dict[str, Any]) -> Any:
+    """Of the request that an event was made in."""
+    return (event.get("tags") or {}).get("request_id")

@@ -5,8 +5,8 @@ import secrets
 from typing import Any
 
 from conftest import Serve
+from servers import Kent, reference
 from service import Answer, Service
-from test_sentry import Kent, reference
 
 PRECIOUS = "precious"
 """In every statement and every value here. It is never told."""

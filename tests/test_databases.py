@@ -13,31 +13,23 @@ from pathlib import Path
 
 import pytest
 from conftest import Serve, flask
-from servers import Postgres
+from servers import Kent, Postgres
 from service import TIMEOUT
 from stores import INSERT, READS, UPDATE, Store, retry_after
-from test_sentry import Kent
 
 
 @pytest.fixture(scope="module")
-def kent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kent]:
-    kent = Kent(tmp_path_factory.mktemp("kent"))
-    yield kent
-    kent.stop()
-
-
-@pytest.fixture(scope="module")
-def sqlite(project: Path, serve_all: Serve, kent: Kent, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def sqlite(project: Path, serve_all: Serve, sentry: Kent, tmp_path_factory: pytest.TempPathFactory) -> Store:
     database = shutil.copy(project / "migrated.db", tmp_path_factory.mktemp("sqlite"))
-    return Store(serve_all, kent, f"sqlite:///{database}").fill()
+    return Store(serve_all, sentry, f"sqlite:///{database}").fill()
 
 
 @pytest.fixture(scope="module")
-def postgresql(project: Path, serve_all: Serve, kent: Kent, postgres: Postgres) -> Store:
+def postgresql(project: Path, serve_all: Serve, sentry: Kent, postgres: Postgres) -> Store:
     url = postgres.database()
     set_default(postgres, url, "SET deadlock_timeout = '100ms'")  # less than the lock timeout
     flask(project, "db", "upgrade", DATABASE_URL=url)
-    return Store(serve_all, kent, url).fill()
+    return Store(serve_all, sentry, url).fill()
 
 
 def set_default(postgres: Postgres, url: str, setting: str) -> None:
@@ -161,12 +153,12 @@ def test_all_connections_of_the_pool_in_use(store: Store) -> None:
     store.assert_serves()
 
 
-def test_too_many_connections(serve: Serve, kent: Kent, project: Path, postgres: Postgres) -> None:
+def test_too_many_connections(serve: Serve, sentry: Kent, project: Path, postgres: Postgres) -> None:
     url, role = postgres.database(), f"role_{secrets.token_hex(4)}"
     flask(project, "db", "upgrade", DATABASE_URL=url)
     postgres.psql(url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
     postgres.psql(url, f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
-    store = Store(serve, kent, url.replace("postgres@", f"{role}@"))
+    store = Store(serve, sentry, url.replace("postgres@", f"{role}@"))
     with session(project, store.url):
         store.assert_fails(503, "too many connections for role", READS)
         store.assert_not_ready()

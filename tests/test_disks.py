@@ -10,24 +10,16 @@ from pathlib import Path
 
 import pytest
 from conftest import Serve, flask, need
-from servers import Postgres
+from servers import Kent, Postgres
 from stores import INSERT, PRECIOUS, READS, Store
-from test_sentry import Kent
 
 StoreOn = Callable[[str], Store]
 
 
-@pytest.fixture(scope="module")
-def kent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kent]:
-    kent = Kent(tmp_path_factory.mktemp("kent"))
-    yield kent
-    kent.stop()
-
-
 @pytest.fixture
-def store_on(serve: Serve, kent: Kent) -> StoreOn:
+def store_on(serve: Serve, sentry: Kent) -> StoreOn:
     """``store_on(url)`` starts a service on this database."""
-    return partial(Store, serve, kent)
+    return partial(Store, serve, sentry)
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from importlib.metadata import metadata
 from typing import Any, TypeVar
 
 from apispec import APISpec
-from flask import current_app, request
+from flask import Flask
 from pydantic import BaseModel
 from werkzeug import exceptions
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Rule
 
-from .. import bodies, errors, limits, tokens
+from .. import bodies, errors, limits, posts, tokens
 from .problems import InvalidBody, MatchRequired
 from .schemas import Problem
 
@@ -58,29 +58,29 @@ class operation:  # noqa: N801
 
 
 @lru_cache(maxsize=4)
-def document(mount_point: str) -> dict[str, Any]:
+def document(app: Flask, mount_point: str) -> dict[str, Any]:
     """The document: every view of this application that is described. Made once, for it takes its time."""
-    about, servers = metadata(current_app.name), [{"url": mount_point or "/"}]
+    about, servers = metadata(app.name), [{"url": mount_point or "/"}]
     spec = APISpec(about["Name"], about["Version"], "3.1.0", info={"description": about["Summary"]}, servers=servers)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
-    for rule in current_app.url_map.iter_rules():
-        if described := _operations.get(view := current_app.view_functions[rule.endpoint]):
+    for rule in app.url_map.iter_rules():
+        if described := _operations.get(view := app.view_functions[rule.endpoint]):
             methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-            written = _written(spec, described, rule, view)
+            written = _written(spec, described, rule, view, mount_point)
             spec.path(
                 re.sub(r"<[^>]*?(\w+)>", r"{\1}", rule.rule), operations={method.lower(): written for method in methods}
             )
     return spec.to_dict()
 
 
-def _written(spec: APISpec, described: operation, rule: Rule, view: Callable[..., Any]) -> dict[str, Any]:
+def _written(spec: APISpec, described: operation, rule: Rule, view: object, mount_point: str) -> dict[str, Any]:
     writes = "GET" not in (rule.methods or ())
     problems = [*described.problems, *ALWAYS, *(WRITING if writes else ()), *(WITH_BODY if described.body else ())]
     written: dict[str, Any] = {
         "operationId": rule.endpoint.rpartition(".")[2],
         "summary": (view.__doc__ or "").strip().splitlines()[0],
         "parameters": [*_of_path(rule), *_of_query(described), *_of_headers(described)],
-        "responses": {**_successes(spec, described), **_failures(spec, dict.fromkeys(problems))},
+        "responses": {**_successes(spec, described), **_failures(spec, dict.fromkeys(problems), mount_point)},
     }
     if described.body:
         written["requestBody"] = {"required": True, "content": _json(spec, described.body, "validation")}
@@ -90,7 +90,7 @@ def _written(spec: APISpec, described: operation, rule: Rule, view: Callable[...
 
 
 def _of_path(rule: Rule) -> list[dict[str, Any]]:
-    schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+    schema = {"type": "integer", "minimum": 1, "maximum": posts.MAX_ID}
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in rule.arguments]
 
 
@@ -124,9 +124,9 @@ def _successes(spec: APISpec, described: operation) -> dict[str, Any]:
     }
 
 
-def _failures(spec: APISpec, problems: Iterable[type[HTTPException]]) -> dict[str, Any]:
+def _failures(spec: APISpec, problems: Iterable[type[HTTPException]], mount_point: str) -> dict[str, Any]:
     written: dict[str, Any] = {}
-    for members in (errors.members(getattr(kind, "example", kind)(), request.script_root) for kind in problems):
+    for members in (errors.members(getattr(kind, "example", kind)(), mount_point) for kind in problems):
         content = _json(spec, Problem, "serialization", "application/problem+json")
         description = HTTPStatus(members["status"]).phrase
         response = written.setdefault(str(members["status"]), {"description": description, "content": content})

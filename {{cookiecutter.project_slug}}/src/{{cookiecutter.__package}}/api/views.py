@@ -1,4 +1,4 @@
-from flask import Blueprint, Response, abort, request, url_for
+from flask import Blueprint, Response, abort, current_app, request, url_for
 from flask.typing import ResponseReturnValue
 
 from .. import errors, limits, posts, tokens
@@ -76,7 +76,7 @@ def delete_post(post_id: int) -> ResponseReturnValue:
 @bp.get("/openapi.json")
 def openapi() -> ResponseReturnValue:
     """This API in OpenAPI 3.1."""
-    return document(request.script_root)
+    return document(current_app._get_current_object(), request.script_root)  # type: ignore[attr-defined]
 
 
 def _json(model: Post | PostList) -> Response:
