@@ -64,6 +64,7 @@ def bare() -> Flask:
     site, problems = Blueprint("site", __name__), Blueprint("problems", __name__, url_prefix="/problems")
     blog, api = Blueprint("blog", __name__, url_prefix="/blog"), Blueprint("api", __name__, url_prefix="/api")
     site.add_url_rule("/", "home", lambda: render_template("home.html", blueprints=app.blueprints))
+    site.add_url_rule("/style.css", "style", lambda: "")
     problems.add_url_rule("/", "index", lambda: "no problems")
     blog.add_url_rule("/", "index", lambda: "no posts")
     api.add_url_rule("/posts", "list_posts", lambda: {"posts": []})

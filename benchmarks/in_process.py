@@ -21,6 +21,8 @@ SECONDS = 0.02
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 JSON = "application/json"
+LANGUAGE = "fa-IR,fa;q=0.9,en-US;q=0.8,en;q=0.7"
+"""As browsers send it. The service answers a page error in Persian."""
 
 
 class Case(NamedTuple):
@@ -34,7 +36,8 @@ class Case(NamedTuple):
 
     def message(self) -> bytes:
         """The request as HTTP has it (RFC 9112)."""
-        lines = [f"{self.method} {self.path} HTTP/1.1", "Host: 127.0.0.1:8000", f"Accept: {self.accept}"]
+        lines = [f"{self.method} {self.path} HTTP/1.1", "Host: 127.0.0.1:8000"]
+        lines += [f"Accept: {self.accept}", f"Accept-Language: {LANGUAGE}"]
         if self.method == "POST":
             lines.append("Content-Length: 0")
         return "\r\n".join([*lines, "", ""]).encode()
@@ -63,6 +66,7 @@ class Case(NamedTuple):
             "QUERY_STRING": "",
             "HTTP_HOST": "127.0.0.1:8000",
             "HTTP_ACCEPT": self.accept,
+            "HTTP_ACCEPT_LANGUAGE": LANGUAGE,
         }
         if self.method == "POST":
             environ["CONTENT_LENGTH"] = "0"

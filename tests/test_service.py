@@ -116,7 +116,7 @@ def assert_error(answer: Answer, status: int, form: str, request_id: str) -> Non
     if form == PROBLEM:
         assert (answer.json["status"], answer.json["reference"]) == (status, request_id)
     else:
-        assert f"<code>{request_id}</code>".encode() in answer.body
+        assert f">{request_id}</code>".encode() in answer.body
 
 
 def assert_quiet(service: Service, request_id: str) -> None:

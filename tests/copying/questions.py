@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, abort
 from flask.testing import FlaskClient
 from shop import create_app, errors
 from werkzeug.exceptions import HTTPException, NotFound
@@ -74,7 +74,7 @@ def test_who_prefers_json_gets_it(client: FlaskClient) -> None:
 
 
 def test_page_says_what_the_application_says(client: FlaskClient) -> None:
-    assert "<p>Order 7 &lt;was&gt; deleted.</p>" in client.get("/orders/7").text
+    assert '<p lang="en" dir="auto">Order 7 &lt;was&gt; deleted.</p>' in client.get("/orders/7").text
 
 
 def test_problem_says_what_the_application_says(client: FlaskClient) -> None:
@@ -119,7 +119,7 @@ def test_template_of_the_application_wins(client: FlaskClient) -> None:
 )
 def test_way_home_leads_to_the_mount_point(client: FlaskClient, mount_point: str, home: str) -> None:
     page = client.get("/unknown", base_url=f"http://localhost{mount_point}").text
-    assert f'<a href="{home}">Go to the shop</a>' in page
+    assert f'href="{home}">Go to the shop</a>' in page
 
 
 def test_mount_point_is_no_part_of_a_claimed_prefix(client: FlaskClient) -> None:
@@ -269,6 +269,77 @@ def test_template_that_does_not_stand_alone_is_a_start_up_error_that_names_it(
     (templates / "errors/404.html").write_text(template)
     with pytest.raises(RuntimeError, match=r"errors/404\.html .*stand alone"):
         errors.init_app(other)
+
+
+def languages(app: Flask, url: str, *accepted: str) -> list[str | None]:
+    """The languages of the pages that visitors get who accept these."""
+    client = app.test_client()
+    return [client.get(url, headers={"Accept-Language": tags}).headers.get("Content-Language") for tags in accepted]
+
+
+def test_language_is_a_folder_of_templates(other: Flask, templates: Path) -> None:
+    base = "{% extends 'errors/base.html' %}{% block lang %}pt-BR{% endblock %}{% block way_out %}Início{% endblock %}"
+    page = "{% extends 'errors/pt-BR/base.html' %}{% block heading %}Página não encontrada{% endblock %}"
+    (templates / "errors/pt-BR").mkdir()
+    (templates / "errors/pt-BR/base.html").write_text(base, "utf-8")
+    (templates / "errors/pt-BR/404.html").write_text(page, "utf-8")
+    errors.init_app(other)
+    assert languages(other, "/", "pt", "pt-BR", "pt-PT,fr", "fr,pt") == ["pt-BR", "pt-BR", "pt-BR", "fr"]
+    answer = other.test_client().get("/", headers={"Accept-Language": "pt"}).text
+    assert "<h1>Página não encontrada</h1>" in answer
+    assert ">Início</a>" in answer
+
+
+def test_page_that_a_language_lacks_is_in_the_default_one(other: Flask, templates: Path) -> None:
+    (templates / "errors/pt").mkdir()
+    (templates / "errors/pt/404.html").write_text("<html lang='pt'>404")
+    (templates / "errors/pt/5xx.html").write_text("<html lang=pt>5xx")
+    errors.init_app(other)
+    for status in (410, 500, 503):
+        other.add_url_rule(f"/{status}", str(status), lambda status=status: abort(status))
+    expected = {"/": "pt", "/410": "en", "/500": "pt", "/503": "pt"}
+    assert {url: languages(other, url, "pt")[0] for url in expected} == expected
+
+
+def test_language_of_the_base_is_the_default_one(other: Flask, templates: Path) -> None:
+    """Also where a folder of that language is shipped: the application's own words win."""
+    base = "<html lang='{% block lang %}de{% endblock %}'>{% block heading %}{% endblock %}"
+    (templates / "errors/base.html").write_text(base)
+    (templates / "errors/404.html").write_text(
+        "{% extends 'errors/base.html' %}{% block heading %}unsere Worte{% endblock %}"
+    )
+    errors.init_app(other)
+    assert languages(other, "/", "de", "", "pt", "en,fr") == ["de", "de", "de", "fr"]
+    assert "unsere Worte" in other.test_client().get("/", headers={"Accept-Language": "de-AT"}).text
+
+
+@pytest.mark.parametrize(("html", "language"), [("<html lang=it>", "it"), ("<html>", None)])
+def test_base_whose_language_is_fixed_has_no_other(
+    other: Flask, templates: Path, html: str, language: str | None
+) -> None:
+    (templates / "errors/base.html").write_text(html + "{% block heading %}{% endblock %} {{ sentence }}")
+    errors.init_app(other)
+    other.add_url_rule("/410", view_func=lambda: abort(410, "It was sold."))
+    assert languages(other, "/", "", "en", "fa", "fr;q=0.1") == [language] * 4
+    page = other.test_client().get("/410", headers={"Accept-Language": "fr"})
+    assert f'This page has been removed <p lang="{language or ""}" dir="auto">It was sold.</p>' in page.text
+    assert "Accept-Language" not in page.headers["Vary"]
+
+
+@pytest.mark.parametrize("folder", ["people", "errors"])
+def test_blueprint_has_pages_in_languages_of_its_own(other: Flask, templates: Path, folder: str) -> None:
+    for path in ("people/4xx.html", "people/pt/404.html"):
+        (templates / path).parent.mkdir(exist_ok=True)
+        (templates / path).write_text(f"<html lang={'pt' if 'pt' in path else 'en'}>of people")
+    people = Blueprint("people", __name__, url_prefix="/people")
+    errors.claim(people, errors.Pages(folder))
+    errors.init_app(other)
+    other.register_blueprint(people)
+    own = folder == "people"
+    assert languages(other, "/people/x", "pt", "fr", "") == ["pt" if own else "en", "fr", "en"]
+    assert languages(other, "/x", "pt", "fr", "") == ["en", "fr", "en"]
+    assert ("of people" in other.test_client().get("/people", headers={"Accept-Language": "pt"}).text) == own
+    assert "<h1>Page not found</h1>" in other.test_client().get("/people").text  # 404.html below 4xx.html of its own
 
 
 def test_any_letter_of_a_template_survives(other: Flask, templates: Path) -> None:

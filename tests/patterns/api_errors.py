@@ -147,7 +147,7 @@ def test_handler_for_the_base_class_gets_the_subclass(app: Flask) -> None:
 def test_subclass_outside_the_api_is_a_page_with_its_sentence(app: Flask) -> None:
     response = ask(app, raising(OutOfStock(3)), "/ask")
     assert kind(response) == (409, PAGE)
-    assert "<p>Only 3 are left.</p>" in response.text
+    assert ">Only 3 are left.</p>" in response.text
 
 
 class LastOne(OutOfStock):
@@ -196,7 +196,7 @@ def test_any_status_of_an_error(app: Flask, url: str, form: str, status: int) ->
     if form == PROBLEM:
         assert response.get_json()["status"] == status
     else:
-        assert "<p>A sentence.</p>" in response.text
+        assert ">A sentence.</p>" in response.text
 
 
 @pytest.mark.parametrize("status", [-1, 0, 100, 200, 302, 399, 600, 999])

@@ -72,7 +72,7 @@ def test_code_that_werkzeug_has_not_as_a_problem(app: Flask) -> None:
 def test_code_that_werkzeug_has_not_as_a_page(app: Flask) -> None:
     response = ask(app, raising(InsufficientStorage()), "/ask")
     assert kind(response) == (507, PAGE)
-    assert "<p>Not enough storage space.</p>" in response.text
+    assert ">Not enough storage space.</p>" in response.text
 
 
 @as_page_and_problem
@@ -205,7 +205,7 @@ def test_abort_with_a_description(app: Flask, url: str, form: str) -> None:
     response = ask(app, lambda: abort(404, description="Resource <not> found"), url)
     assert kind(response) == (404, form)
     if form == PAGE:
-        assert "<p>Resource &lt;not&gt; found</p>" in response.text
+        assert ">Resource &lt;not&gt; found</p>" in response.text
     else:
         expected = plain_problem(response, 404, "Not Found")
         assert response.get_json() == expected | {"detail": "Resource <not> found"}

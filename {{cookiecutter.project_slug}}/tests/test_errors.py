@@ -1,11 +1,12 @@
 """How errors are answered, and how to test yours: ask for what fails, as a page and as a problem."""
 
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import pytest
 from flask import Blueprint, Flask, abort
 from flask.testing import FlaskClient
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, ServiceUnavailable, TooManyRequests
 from werkzeug.test import TestResponse
 
 from {{ cookiecutter.__package }} import errors
@@ -75,6 +76,73 @@ def test_abort_with_a_sentence(app: Flask, client: FlaskClient) -> None:
     problem = client.get("/tested-json/busy")
     assert_problem(problem, 503, "Service Unavailable")
     assert problem.get_json()["detail"] == "Back at <noon>."
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language", "direction"),
+    [
+        ("", "en", "ltr"),
+        ("pt-BR,pt;q=0.9", "en", "ltr"),
+        ("*", "en", "ltr"),
+        ("fa-IR,fa;q=0.9,en-US;q=0.8,en;q=0.7", "fa", "rtl"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans", "ltr"),
+        ("en-GB,ar;q=0.9", "en", "ltr"),
+        ("ja;q=0.5,pt,AR;q=0.8", "ar", "rtl"),
+        ("es;q=0,de;q=0.001", "de", "ltr"),
+        ("fr;q=x,,;;=,fr-CA;q=0.1", "fr", "ltr"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/unknown", "/blog/unknown"])
+def test_page_is_in_the_visitors_language(
+    client: FlaskClient, path: str, accepted: str, language: str, direction: str
+) -> None:
+    page = client.get(path, headers={"Accept-Language": accepted})
+    assert f'<html lang="{language}" dir="{direction}">' in page.text
+    assert page.headers["Content-Language"] == language
+    assert "Accept-Language" in page.headers["Vary"]
+
+
+@pytest.mark.parametrize("accepted", ["x" * 60_000, "de," * 20_000, "de;q=" + "9" * 9_000, "\x80\xff", "-,-;q=1"])
+def test_any_accept_language_is_answered(client: FlaskClient, accepted: str) -> None:
+    assert client.get("/unknown", headers={"Accept-Language": accepted}).status_code == 404
+
+
+def test_problem_is_english_whatever_the_language(client: FlaskClient) -> None:
+    problem = client.get("/tested-json/unknown", headers={"Accept-Language": "fa"})
+    assert_problem(problem, 404, "Not Found")
+    assert "Vary" not in problem.headers
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "words"),
+    [
+        (1, "in a minute"),
+        (60, "in a minute"),
+        (61, "in 2 minutes"),
+        (3600, "in an hour"),
+        (86400, "in 24 hours"),
+        (datetime.now(UTC) + timedelta(minutes=4), "in 5 minutes"),
+        (86401, None),
+        (0, None),
+        (datetime(2001, 1, 1, tzinfo=UTC), None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("kind", [ServiceUnavailable, TooManyRequests])
+def test_page_says_when_to_try_again_if_that_is_known(
+    app: Flask,
+    client: FlaskClient,
+    kind: type[ServiceUnavailable | TooManyRequests],
+    retry_after: datetime | int | None,
+    words: str | None,
+) -> None:
+    @app.get("/tested-pages/busy")
+    def busy() -> NoReturn:
+        raise kind(retry_after=retry_after)
+
+    page = client.get("/tested-pages/busy").text
+    assert page.count("<p>Try again in ") == bool(words)
+    assert f"<p>Try again {words}.</p>" in page or not words
 
 
 def test_crash_is_logged_once_and_shows_nothing(

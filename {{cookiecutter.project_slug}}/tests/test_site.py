@@ -10,6 +10,13 @@ def test_home_page(client: FlaskClient) -> None:
     assert "<h1>The service is running</h1>" in client.get("/").text
 
 
+def test_site_has_the_style_of_the_error_pages(client: FlaskClient) -> None:
+    style = client.get("/style.css", buffered=True)
+    assert style.mimetype == "text/css"
+    assert '<link rel="stylesheet" href="/style.css">' in client.get("/").text
+    assert style.text.strip() in client.get("/unknown").text
+
+
 @pytest.mark.parametrize("url", ["/problems/", "/problems"])
 def test_every_problem_is_listed(client: FlaskClient, url: str) -> None:
     page = client.get(url).text

@@ -20,7 +20,8 @@ from .handlers import handle, init_app
 from .pages import Pages
 from .problems import InvalidAPIUsage, InvalidBody, members, problem
 from .references import reference
+from .rendering import STYLE
 from .spaces import Renderer, claim
 
-__all__ = ["InsufficientStorage", "InvalidAPIUsage", "InvalidBody", "Pages", "Renderer"]
+__all__ = ["STYLE", "InsufficientStorage", "InvalidAPIUsage", "InvalidBody", "Pages", "Renderer"]
 __all__ += ["claim", "explain", "handle", "init_app", "members", "overloaded", "problem", "reference"]

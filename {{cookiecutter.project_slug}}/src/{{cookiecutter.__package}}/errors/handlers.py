@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .causes import meaning
 from .pages import Pages
+from .preview import bp as preview
 from .problems import problem
 from .references import reference
 from .spaces import Renderer, owner, prepare, spaces
@@ -33,6 +34,8 @@ def init_app(app: Flask) -> None:
     for space in spaces(app):
         prepare(app, space.renderer)
     app.register_error_handler(HTTPException, handle)
+    if app.debug:
+        app.register_blueprint(preview)
 
 
 def handle(error: HTTPException) -> HTTPException | Response:
@@ -78,7 +81,8 @@ def _add_headers(response: Response, error: HTTPException, environ: "WSGIEnviron
     headers = response.headers
     own = [header for header in error.get_headers(environ) if header[0].lower() not in _CONTENT_HEADERS]
     for name, _ in own:
-        headers.remove(name)
+        if name.lower() != "vary":  # the body depends on what the renderer says it does, too
+            headers.remove(name)
     for name, value in own:
         headers.add(name, value)
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from flask import Response, current_app, request
 from werkzeug.exceptions import HTTPException, SecurityError, default_exceptions
 
+from .answers import Answer
 from .references import reference
 
 Payload = Mapping[str, Any] | Iterable[tuple[str, Any]]
@@ -94,7 +95,7 @@ def problem(error: HTTPException) -> Response:
     """The renderer for programs: the error as a problem detail, with its reference as a member."""
     told = members(error, request.environ.get("SCRIPT_NAME", ""))
     told["reference"] = reference(request.environ)
-    return Response(current_app.json.dumps(told) + "\n", error.code, content_type="application/problem+json")
+    return Answer(current_app.json.dumps(told) + "\n", error.code, content_type="application/problem+json")
 
 
 def members(error: HTTPException, mount_point: str = "") -> dict[str, Any]:

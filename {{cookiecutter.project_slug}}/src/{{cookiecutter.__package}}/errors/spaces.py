@@ -72,6 +72,10 @@ def prepare(app: Flask, renderer: Renderer) -> None:
 
 
 def _owns(prefix: str) -> Callable[[str], object]:
-    """Matches the paths below a prefix, whose variables, as in ``/<tenant>/api``, stand for one segment each."""
-    segments = re.split(r"<[^<>]*>", prefix)
-    return re.compile("[^/]+".join(map(re.escape, segments)) + r"(/|\Z)").match
+    """Matches the paths below a prefix."""
+    return re.compile(pattern(prefix) + r"(/|\Z)").match
+
+
+def pattern(prefix: str) -> str:
+    """A prefix as a regular expression. Its variables, as in ``/<tenant>/api``, stand for one segment each."""
+    return "[^/]+".join(map(re.escape, re.split(r"<[^<>]*>", prefix)))
