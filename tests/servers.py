@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL and kent out of packages of the dev group, Redis out of the system's."""
+"""Real servers for tests: PostgreSQL and kent out of packages of the dev group, the others out of the system's."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from itertools import count
@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from service import TIMEOUT, free_port
+from service import TIMEOUT, Client, free_port
 
 ENVIRONMENT = {"LC_ALL": "C"}
 """Of servers and clients, which would otherwise heed PGUSER, PGOPTIONS, REDISCLI_AUTH and the like."""
@@ -35,6 +35,8 @@ def find_postgres() -> Path | None:
 
 POSTGRES = find_postgres()
 REDIS = shutil.which("redis-server")
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")  # which is not in the PATH of a Debian user
+CADDY = shutil.which("caddy")
 
 
 class Server:
@@ -44,6 +46,8 @@ class Server:
     """
 
     stop_signal = signal.SIGTERM
+    ready = "ready to accept connections"
+    """What it then says, in lower case."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -67,7 +71,7 @@ class Server:
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(self._command(), stdout=log, stderr=log, **self._process_options())
         deadline = time.monotonic() + TIMEOUT
-        while "ready to accept connections" not in self.log.lower():
+        while self.ready not in self.log.lower():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start: {self.log}")
             time.sleep(0.02)
@@ -189,6 +193,84 @@ class Redis(Server):
     def _command(self) -> list[str]:
         options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         return [self._program("redis-server"), *options]
+
+
+class Proxy(Server, Client):
+    """A reverse proxy.
+
+    :param configure: given the folder of the server, and where it has to listen, returns its configuration.
+    """
+
+    def __init__(self, configure: Callable[[Path, str], str]) -> None:
+        super().__init__()
+        self._configure = configure
+
+    def check(self) -> str:
+        """What it says of its configuration.
+
+        :raises CalledProcessError: the configuration is wrong.
+        """
+        options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.run(self._check(), check=True, timeout=TIMEOUT, **options, **self._process_options()).stdout
+
+    def _prepare(self) -> None:
+        self.folder.chmod(0o755)  # as root, nginx reads as nobody
+        configuration = self._configure(self.folder, f"127.0.0.1:{self.port}")
+        (self.folder / "configuration").write_text(self._frame % configuration)
+
+    _frame = "%s"
+
+    def _check(self) -> list[str]:
+        raise NotImplementedError
+
+
+class Nginx(Proxy):
+    """nginx. Relative paths in its configuration are below its folder."""
+
+    ready = "start worker process"
+    _frame = """
+daemon off;
+pid pid;
+events {}
+http {
+    client_body_temp_path temporary/body;
+    proxy_temp_path temporary/proxy;
+    fastcgi_temp_path temporary/fastcgi;
+    uwsgi_temp_path temporary/uwsgi;
+    scgi_temp_path temporary/scgi;
+    %s
+}
+"""
+
+    def _prepare(self) -> None:
+        (self.folder / "temporary").mkdir()
+        super()._prepare()
+
+    def _command(self) -> list[str]:
+        if NGINX is None:
+            raise FileNotFoundError("nginx is not installed")
+        return [NGINX, "-p", str(self.folder), "-c", "configuration", "-e", "stderr", "-g", "error_log stderr notice;"]
+
+    def _check(self) -> list[str]:
+        return [*self._command(), "-t"]
+
+
+class Caddy(Proxy):
+    """Caddy. What it logs of requests is in ``log``."""
+
+    ready = "serving initial configuration"
+    _frame = "{\n\tadmin off\n\tauto_https off\n}\n%s"
+
+    def _command(self, command: str = "run") -> list[str]:
+        if CADDY is None:
+            raise FileNotFoundError("Caddy is not installed")
+        return [CADDY, command, "--config", "configuration", "--adapter", "caddyfile"]
+
+    def _check(self) -> list[str]:
+        return self._command("validate")
+
+    def _process_options(self) -> dict[str, Any]:
+        return {"cwd": self.folder, "env": ENVIRONMENT | {"HOME": str(self.folder)}}
 
 
 class Kent:

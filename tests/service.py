@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -32,53 +33,10 @@ class Answer:
         return self.headers.get_content_type()
 
 
-class Service:
-    """A server process on a free port of 127.0.0.1, started as the project's README says.
+class Client:
+    """What can be asked of a server on a port of 127.0.0.1."""
 
-    :param extra: lines of Python run after ``create_app()``, with its result as ``app``. For gunicorn.
-    :param environment: of the process, the port excepted.
-    :param command: a program of the project's virtual environment and its arguments.
-    :param cwd: where it is started; the project where it is left out.
-    """
-
-    flask: Callable[..., str]
-    """Runs a command with the settings of the service: ``service.flask("tokens", "list")``. Only of ``serve``."""
-
-    def __init__(
-        self,
-        project: Path,
-        folder: Path,
-        extra: str,
-        environment: dict[str, str],
-        command: Sequence[str] = ("gunicorn",),
-        cwd: Path | None = None,
-    ) -> None:
-        self.port = free_port()
-        self.errors = folder / f"log-{self.port}"
-        command = [str(project / ".venv/bin" / command[0]), *command[1:]]
-        if extra:
-            (folder / f"extra_{self.port}.py").write_text(f"from my_service.wsgi import app\n\n{extra}\n")
-            command += ["--pythonpath", str(folder), f"extra_{self.port}:app"]
-        ports = {"PORT": str(self.port), "FLASK_RUN_PORT": str(self.port)}
-        with self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                command, cwd=cwd or project, env={**environment, **ports}, stdout=errors, stderr=errors
-            )
-        self._wait_until_ready()
-
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + TIMEOUT
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended with {self.process.returncode}: {self.errors.read_text()}")
-            try:
-                self.get("/healthz")
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        self.stop()
-        raise RuntimeError(f"the server did not start: {self.errors.read_text()}")
+    port: int
 
     def get(self, path: str, **headers: str) -> Answer:
         """A GET; header names are written with _ for -."""
@@ -108,6 +66,58 @@ class Service:
             if end:
                 connection.shutdown(socket.SHUT_WR)
             return read_answer(connection, method)
+
+
+class Service(Client):
+    """A server process on a free port of 127.0.0.1, started as the project's README says.
+
+    :param extra: lines of Python run after ``create_app()``, with its result as ``app``. For gunicorn.
+    :param environment: of the process, the port excepted.
+    :param command: a program of the project's virtual environment and its arguments.
+    :param cwd: where it is started; the project where it is left out.
+    """
+
+    flask: Callable[..., str]
+    """Runs a command with the settings of the service: ``service.flask("tokens", "list")``. Only of ``serve``."""
+
+    def __init__(
+        self,
+        project: Path,
+        folder: Path,
+        extra: str,
+        environment: dict[str, str],
+        command: Sequence[str] = ("gunicorn",),
+        cwd: Path | None = None,
+    ) -> None:
+        self.port = free_port()
+        self.errors = folder / f"log-{self.port}"
+        command = [str(project / ".venv/bin" / command[0]), *command[1:]]
+        if extra:
+            (folder / f"extra_{self.port}.py").write_text(f"from my_service.wsgi import app\n\n{extra}\n")
+            command += ["--pythonpath", str(folder), f"extra_{self.port}:app"]
+        ports = {"PORT": str(self.port), "FLASK_RUN_PORT": str(self.port)}
+        self._popen = partial(subprocess.Popen, command, cwd=cwd or project, env={**environment, **ports})
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the port it had before, and wait until it answers."""
+        with self.errors.open("ab") as errors:
+            self.process = self._popen(stdout=errors, stderr=errors)
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self.process.returncode}: {self.errors.read_text()}")
+            try:
+                self.get("/healthz")
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        self.stop()
+        raise RuntimeError(f"the server did not start: {self.errors.read_text()}")
 
     def break_off(self, method: str, target: str, *headers: str, body: bytes) -> None:
         """Send a request and, once the service has seen it, a part of its body; then reset the connection."""

@@ -100,7 +100,7 @@ def test_license_of_the_package_is_the_chosen_one(baked: Baked) -> None:
 def test_nothing_is_left_unrendered(baked: Baked) -> None:
     for path, text in baked.texts.items():
         assert "cookiecutter" not in text.lower(), path
-        if not (path.startswith("src/") and path.endswith(".html")):
+        if not (path.startswith("src/") and "/templates/" in path):
             assert "{%" not in text, path
 
 
@@ -233,7 +233,7 @@ def test_what_counts_as_a_line_of_code() -> None:
     assert code_lines('"""A\n\ndocstring."""\n\n# why\nx = (\n    1,\n)  # because\n\n"""On x."""\n') == 3
 
 
-@pytest.mark.parametrize(("folder", "limit"), [("src", 1500), ("src/my_service/errors", 450)])
+@pytest.mark.parametrize(("folder", "limit"), [("src", 1800), ("src/my_service/errors", 450)])
 def test_source_can_be_read_in_one_sitting(bake: Bake, folder: str, limit: int) -> None:
     sources = {path: text for path, text in texts(bake() / folder).items() if path.endswith(".py")}
     assert sum(code_lines(source) for source in sources.values()) < limit

@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import Flask
 from werkzeug.utils import import_string
 
-from . import bodies, config, database, edge, errors, health, limits, logs, problems, sentry, site, tokens
+from . import bodies, config, database, edge, errors, export, health, limits, logs, problems, sentry, site, tokens
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
@@ -44,5 +44,6 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.register_blueprint(import_string(f"{__name__}.blog:bp"))
     app.register_blueprint(import_string(f"{__name__}.api:bp"))
 
+    export.init_app(app)
     errors.init_app(app)  # last, so that a blueprint's templates may be error pages too
     return app
