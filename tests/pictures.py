@@ -1,14 +1,16 @@
 """``make pictures``: the pictures of the README, taken of the running service in Debian's Chromium."""
 
 import html
-import shutil
+import sys
 import tempfile
 from base64 import b64encode
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
+from browser import CHROMIUM, chromium
 from conftest import TEMPLATE, bake_into, install, user_environment
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from service import Answer, Service
 
 OUT = TEMPLATE / "docs" / "pictures"
@@ -24,31 +26,74 @@ FRAME = """
 <figure><figcaption>GET /no-such-page</figcaption><img src="data:image/png;base64,%s"></figure>
 <figure><figcaption>curl -i -X DELETE /api/posts</figcaption><pre>%s</pre></figure>
 """
+WALL = """
+<style>
+  body { margin: 0; padding: 20px; background: #e8ebef; }
+  body { display: grid; grid-template-columns: repeat(4, 1fr); gap: 20px; }
+  img { display: block; width: 100%; border-radius: 10px; box-shadow: 0 1px 4px #0003; }
+</style>
+"""
+FAIL = """
+from flask import abort
+
+def fail(status):
+    abort(status, **({"retry_after": 300} if status == 503 else {}))
+
+app.add_url_rule("/fail/<int:status>", "fail", fail)
+"""
+ON_THE_WALL = [
+    ("/no-such-page", "en", "light"),
+    ("/no-such-page", "ar", "light"),
+    ("/fail/503", "fr", "dark"),
+    ("/fail/403", "ja", "light"),
+    ("/fail/500", "fa", "dark"),
+    ("/blog/no/such/post", "de", "light"),
+    ("/fail/413", "zh-Hans", "light"),
+    ("/fail/401", "es", "dark"),
+]
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    if not CHROMIUM:
+        sys.exit("Chromium is missing. Install it: apt-get install chromium")
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         project = bake_into(Path(folder))
         install(project, "--no-dev")
-        service = Service(project, Path(folder), "", user_environment(SECRET_KEY="pictures"))
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        service = Service(project, Path(folder), FAIL, user_environment(SECRET_KEY="pictures"))
         try:
             errors_side_by_side(browser, service)
+            languages_on_a_wall(browser, service)
         finally:
-            browser.close()
             service.stop()
 
 
 def errors_side_by_side(browser: Browser, service: Service) -> None:
-    page = browser.new_page(viewport={"width": 560, "height": 440}, device_scale_factor=2)
-    page.goto(f"http://127.0.0.1:{service.port}/no-such-page")
-    people = b64encode(page.screenshot()).decode()
+    people = taken(browser, service, "/no-such-page", device_scale_factor=2, viewport={"width": 560, "height": 500})
     programs = html.escape(as_curl_prints(service.ask("DELETE", "/api/posts")))
+    keep(browser, "errors", FRAME % (people, programs), 1200)
 
-    page = browser.new_page(viewport={"width": 1200, "height": 540})
-    page.set_content(FRAME % (people, programs))
-    OUT.mkdir(exist_ok=True)
-    page.screenshot(path=OUT / "errors.png", full_page=True)
+
+def languages_on_a_wall(browser: Browser, service: Service) -> None:
+    phone = {"width": 390, "height": 590}
+    pages = [
+        taken(browser, service, path, locale=tag, color_scheme=scheme, viewport=phone)
+        for path, tag, scheme in ON_THE_WALL
+    ]
+    keep(browser, "languages", WALL + "".join(f'<img src="data:image/png;base64,{page}">' for page in pages), 1200)
+
+
+def taken(browser: Browser, service: Service, path: str, **visitor: Any) -> str:
+    """What a visitor sees, as PNG in base64."""
+    page = browser.new_page(**visitor)
+    page.goto(f"http://127.0.0.1:{service.port}{path}")
+    return b64encode(page.screenshot()).decode()
+
+
+def keep(browser: Browser, name: str, content: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 540})
+    page.set_content(content)
+    page.screenshot(path=OUT / f"{name}.png", full_page=True)
 
 
 def as_curl_prints(answer: Answer) -> str:
