@@ -29,8 +29,8 @@ LIBRARIES = """
     tzdata urllib3 uv werkzeug wheel wrapt xdist yaml
 """
 TEST_MODULES = """
-    conftest databases test_api test_blog test_bodies test_config test_database test_edge test_errors test_site
-    test_tokens
+    conftest databases test_api test_blog test_bodies test_config test_database test_edge test_errors test_export
+    test_preview test_site test_tokens
 """
 WINDOWS = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 

@@ -115,7 +115,8 @@ def test_template_of_the_application_wins(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mount_point", "home"), [("", "/"), ("/shop", "/shop/"), ("/a%20b/caf%C3%A9", "/a%20b/caf%C3%A9/")]
+    ("mount_point", "home"),
+    [("", "/"), ("//a.example", "/a.example/"), ("/shop", "/shop/"), ("/a%20b/caf%C3%A9", "/a%20b/caf%C3%A9/")],
 )
 def test_way_home_leads_to_the_mount_point(client: FlaskClient, mount_point: str, home: str) -> None:
     page = client.get("/unknown", base_url=f"http://localhost{mount_point}").text
@@ -302,15 +303,70 @@ def test_page_that_a_language_lacks_is_in_the_default_one(other: Flask, template
 
 
 def test_language_of_the_base_is_the_default_one(other: Flask, templates: Path) -> None:
-    """Also where a folder of that language is shipped: the application's own words win."""
+    """With the pages that are shipped in it, but for those that the application has words of its own for."""
     base = "<html lang='{% block lang %}de{% endblock %}'>{% block heading %}{% endblock %}"
     (templates / "errors/base.html").write_text(base)
     (templates / "errors/404.html").write_text(
         "{% extends 'errors/base.html' %}{% block heading %}unsere Worte{% endblock %}"
     )
     errors.init_app(other)
+    other.add_url_rule("/410", view_func=lambda: abort(410))
     assert languages(other, "/", "de", "", "pt", "en,fr") == ["de", "de", "de", "fr"]
     assert "unsere Worte" in other.test_client().get("/", headers={"Accept-Language": "de-AT"}).text
+    assert "Seite" in other.test_client().get("/410", headers={"Accept-Language": "en"}).text
+
+
+def test_folder_whose_pages_say_another_language_is_a_start_up_error(other: Flask, templates: Path) -> None:
+    (templates / "errors/it").mkdir()
+    (templates / "errors/it/404.html").write_text(
+        "{% extends 'errors/es/base.html' %}{% block heading %}X{% endblock %}"
+    )
+    with pytest.raises(RuntimeError, match=r'errors/it/404\.html has to say <html lang="it">, but says "es"'):
+        errors.init_app(other)
+
+
+def test_languages_are_looked_up_by_their_subtags(other: Flask, templates: Path) -> None:
+    for tag in ("zh-Hant", "pt-BR", "pt-PT"):
+        (templates / "errors" / tag).mkdir()
+        (templates / "errors" / tag / "404.html").write_text(f"<html lang={tag}>")
+    errors.init_app(other)
+    expected = {
+        "zh-Hant-TW": "zh-Hant",
+        "zh-hant": "zh-Hant",
+        "zh-TW": "zh-Hant",
+        "zh-HK,en": "zh-Hant",
+        "zh-CN": "zh-Hans",
+        "zh": "zh-Hans",
+        "pt-PT-x-foo": "pt-PT",
+        "pt": "pt-BR",
+        "pt-AO,fr": "pt-BR",
+    }
+    assert dict(zip(expected, languages(other, "/", *expected), strict=True)) == expected
+
+
+def test_traditional_chinese_is_simplified_where_there_is_no_other(other: Flask) -> None:
+    errors.init_app(other)
+    assert languages(other, "/", "zh-TW", "zh-Hant") == ["zh-Hans", "zh-Hans"]
+
+
+@pytest.mark.parametrize(
+    "retry_after",
+    [30, -1, "120.5", "1e3", "soon", "120, 60", " 7 ", "٣", "1_0", "9" * 5000, "Wed, 21 Oct 99999 07:28:00 GMT", ""],
+)
+def test_any_retry_after_is_answered(retry_after: object) -> None:
+    class Busy(HTTPException):
+        code = 503
+
+        def get_headers(self, environ: object, scope: object = None) -> list[tuple[str, str]]:  # environ is required
+            return [("Retry-After", retry_after)]
+
+    assert answer(Busy(), "/ask").status_code == 503
+
+
+def test_what_an_editor_leaves_beside_a_template_is_no_matter(other: Flask, templates: Path) -> None:
+    (templates / "errors/.#404.html").symlink_to("user@host.1:2")
+    errors.init_app(other)
+    assert kind(other.test_client().get("/")) == (404, PAGE)
 
 
 @pytest.mark.parametrize(("html", "language"), [("<html lang=it>", "it"), ("<html>", None)])

@@ -6,7 +6,22 @@ from pathlib import Path
 from flask import Flask
 from werkzeug.utils import import_string
 
-from . import bodies, config, database, edge, errors, export, health, limits, logs, problems, sentry, site, tokens
+from . import (
+    bodies,
+    config,
+    database,
+    edge,
+    errors,
+    export,
+    health,
+    limits,
+    logs,
+    preview,
+    problems,
+    sentry,
+    site,
+    tokens,
+)
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
@@ -45,5 +60,6 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.register_blueprint(import_string(f"{__name__}.api:bp"))
 
     export.init_app(app)
+    preview.init_app(app)
     errors.init_app(app)  # last, so that a blueprint's templates may be error pages too
     return app

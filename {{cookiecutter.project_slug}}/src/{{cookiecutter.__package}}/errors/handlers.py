@@ -11,7 +11,6 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .causes import meaning
 from .pages import Pages
-from .preview import bp as preview
 from .problems import problem
 from .references import reference
 from .spaces import Renderer, owner, prepare, spaces
@@ -34,8 +33,6 @@ def init_app(app: Flask) -> None:
     for space in spaces(app):
         prepare(app, space.renderer)
     app.register_error_handler(HTTPException, handle)
-    if app.debug:
-        app.register_blueprint(preview)
 
 
 def handle(error: HTTPException) -> HTTPException | Response:

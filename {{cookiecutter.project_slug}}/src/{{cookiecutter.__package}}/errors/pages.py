@@ -4,9 +4,12 @@ When an error happens its page is bytes with four holes: the reference, the moun
 sentence of ``abort(404, "…")``, and when to try again. There is nothing left that could fail.
 """
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
@@ -19,6 +22,12 @@ from .answers import Answer
 from .problems import sentence
 from .references import reference
 from .rendering import Edition, render
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_TRADITIONAL = dict.fromkeys(("zh-tw", "zh-hk", "zh-mo"), "zh-hant")
+"""Regions that are known for their script (RFC 5646 section 4.1)."""
 
 
 class Pages:
@@ -39,7 +48,7 @@ class Pages:
         said = f'<p lang="{edition.languages[0]}" dir="auto">{escape(detail)}</p>' if detail else ""
         body = page.body % {
             b"reference": reference(environ).encode(),
-            b"mount_point": quote(environ.get("SCRIPT_NAME", ""), encoding="latin-1").encode(),
+            b"mount_point": _mount_point(environ),
             b"sentence": said.encode(errors="replace"),
             b"retry": _retry(error, edition.retries.get(page.language, {})),
         }
@@ -70,27 +79,39 @@ class Pages:
 def _preferred(accept_language: str, languages: tuple[str, ...]) -> str:
     """The language that a client likes best (RFC 9110 section 12.5.4); the first where it likes none.
 
-    ``fa-IR`` likes ``fa``, and ``zh-CN`` likes ``zh-Hans``: the primary subtags have to agree (RFC 4647).
+    By lookup (RFC 4647 section 3.4): ``fa-IR`` is ``fa``. And a language without its script or region is like any other
+    of the same: ``zh-CN`` is ``zh-Hans``.
     """
-    accepted = parse_accept_header(accept_language, LanguageAccept)
-    for wanted in (tag.lower() for tag, quality in accepted if quality > 0):
-        for same in (str.lower, _primary):
-            for language in languages:
-                if same(language) == same(wanted):
-                    return language
+    known = {language.lower().partition("-")[0]: language for language in reversed(languages)}
+    known |= {language.lower(): language for language in languages}
+    for tag, quality in parse_accept_header(accept_language, LanguageAccept):
+        wanted = _TRADITIONAL.get(tag.lower(), tag.lower()) if quality > 0 else ""
+        while wanted:
+            if wanted in known:
+                return known[wanted]
+            wanted = wanted.rpartition("-")[0]
     return languages[0]
 
 
-def _primary(tag: str) -> str:
-    return tag.lower().partition("-")[0]
+def _mount_point(environ: "WSGIEnvironment") -> bytes:
+    """What stands before the path of every link. One slash: ``//a.example`` would be another origin."""
+    path = environ.get("SCRIPT_NAME", "").lstrip("/")
+    return f"/{quote(path, encoding='latin-1', errors='replace')}".encode() if path else b""
 
 
 def _retry(error: HTTPException, words: Mapping[int, bytes]) -> bytes:
     """The words for the ``Retry-After`` of an error (RFC 9110 section 10.2.3), rounded up to a wait that has some."""
-    after = next((value for name, value in error.get_headers() if name.lower() == "retry-after"), None)
-    if not after:
-        return b""
-    date = parse_date(after)
-    seconds = (date - datetime.now(UTC)).total_seconds() if date else int(after)
+    given = [value for name, value in error.get_headers(request.environ) if name.lower() == "retry-after"]
+    seconds = _seconds(str(given[0])) if given else 0
     waits = [minutes for minutes in words if 0 < seconds <= minutes * 60]
     return words[min(waits)] if waits else b""
+
+
+def _seconds(retry_after: str) -> float:
+    """Of a number or a date. Of anything else 0: whatever an error says, it is answered."""
+    if re.fullmatch("[0-9]{1,9}", retry_after):
+        return int(retry_after)
+    with suppress(ValueError, OverflowError):
+        if date := parse_date(retry_after):
+            return (date - datetime.now(UTC)).total_seconds()
+    return 0

@@ -6,6 +6,7 @@ One that cannot be rendered keeps the application from starting.
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,8 @@ def render(app: Flask, folder: str) -> Edition:
     present = [loader for loader in loaders if loader]
     key = (folder, *(stamp for loader in present for stamp in _stamps(loader)))
     if key not in _kept:
+        if len(_kept) > 20:  # of a long day in debug mode
+            _kept.clear()
         below = None if folder == "errors" else render(app, "errors")
         _kept[key] = _edition(folder, ChoiceLoader(present), below)
     return _kept[key]
@@ -75,24 +78,50 @@ def _stamps(loader: BaseLoader) -> Iterator[object]:
     if not isinstance(loader, FileSystemLoader):
         yield loader
         return
-    for path in loader.searchpath:
-        yield from ((str(file), file.stat().st_mtime_ns) for file in Path(path).rglob("*.*"))
+    for file in (file for path in loader.searchpath for file in Path(path).rglob("*.*")):
+        with suppress(OSError):  # an editor's, gone in a moment
+            yield str(file), file.stat().st_mtime_ns
 
 
 def _edition(folder: str, loader: BaseLoader, below: Edition | None) -> Edition:
     templates = environment(loader)
-    names = re.compile(rf"{re.escape(folder)}/(?:([A-Za-z][\w-]*)/)?([45](?:\d\d|xx)|retry)\.html")
-    found = [match for name in templates.list_templates() if (match := names.fullmatch(name))]
-    own = {(match[1] or "", match[2]): _page(templates, match[0]) for match in found if match[2] != "retry"}
-    words = {match[1] or "": _retries(templates, match[0]) for match in found if match[2] == "retry"}
-
-    default = below.languages[0] if below else own["", "4xx"].language
+    names = dict(_names(templates, folder))
+    default = below.languages[0] if below else _page(templates, names["", "4xx"]).language
     pages = dict(below.pages) if below else {}
-    pages |= {(default, status): page for (tag, status), page in own.items() if not tag}
-    pages |= {(tag, status): page for (tag, status), page in own.items() if page.language == tag != default}
     retries = dict(below.retries) if below else {}
-    retries |= {tag or default: waits for tag, waits in words.items() if not tag or tag != default}
+    for (tag, status), name in sorted(names.items()):
+        if tag and tag == default and not _is_ours(templates, names.get(("", status))):
+            continue  # the application has written that page in its default language itself
+        if status == "retry":
+            retries[tag or default] = _retries(templates, name)
+        elif page := _page_in(templates, name, tag, default):
+            pages[tag or default, status] = page
     return Edition((default, *sorted({tag for tag, _ in pages} - {default})), pages, retries)
+
+
+def _names(templates: Environment, folder: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """The templates of a folder by language tag and status, and ``retry``."""
+    status = r"[45](?:\d\d|xx)|retry" if folder == "errors" else r"[45](?:\d\d|xx)"
+    pattern = re.compile(rf"{re.escape(folder)}/(?:([A-Za-z]{{2,3}}(?:-\w+)*)/)?({status})\.html")
+    for name in templates.list_templates():
+        if match := pattern.fullmatch(name):
+            yield (match[1] or "", match[2]), name
+
+
+def _is_ours(templates: Environment, name: str | None) -> bool:
+    file = templates.get_template(name).filename if name else None
+    return name is None or (file is not None and Path(file).is_relative_to(_FOLDER))
+
+
+def _page_in(templates: Environment, name: str, tag: str, default: str) -> Page | None:
+    """None where the base of all pages has but one language.
+
+    :raises RuntimeError: the page says that it is in another language than its folder.
+    """
+    page = _page(templates, name)
+    if tag and page.language not in (tag, default):
+        raise RuntimeError(f'The error page {name} has to say <html lang="{tag}">, but says "{page.language}".')
+    return page if not tag or page.language == tag else None
 
 
 def environment(loader: BaseLoader) -> Environment:
@@ -127,7 +156,7 @@ def _html(templates: Environment, name: str, **variables: object) -> str:
 
 def policy(html: str) -> str:
     """The Content-Security-Policy (CSP level 3) that allows the styles in a page, and nothing else."""
-    styles = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+    styles = re.findall(r"<style\b[^>]*>(.*?)</style>", html, re.DOTALL)
     hashes = [f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" for style in styles]
     style_src = " ".join(hashes or ["'none'"])
     return f"default-src 'none'; style-src {style_src}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

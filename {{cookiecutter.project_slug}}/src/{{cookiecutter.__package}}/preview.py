@@ -4,14 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, current_app, request
+from flask import Blueprint, Flask, Response, abort, current_app, request
+from jinja2 import ChoiceLoader
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable, TooManyRequests, default_exceptions
 
-from .causes import InsufficientStorage
-from .pages import Pages
-from .references import reference
-from .rendering import OURS, environment, policy
-from .spaces import owner, spaces
+from .errors import InsufficientStorage, Pages, reference
+from .errors.rendering import OURS, environment, policy
+from .errors.spaces import owner, spaces
 
 _ERRORS: dict[str, Callable[[], HTTPException]] = {
     **{str(status): kind for status, kind in default_exceptions.items()},
@@ -22,18 +21,25 @@ _ERRORS: dict[str, Callable[[], HTTPException]] = {
 }
 _DARK = "(prefers-color-scheme: dark)"
 
-bp = Blueprint("errors-preview", __name__, url_prefix="/_errors")
+bp = Blueprint("preview", __name__, url_prefix="/_errors")
+
+
+def init_app(app: Flask) -> None:
+    if app.debug:
+        app.register_blueprint(bp)
 
 
 @bp.get("/")
 def index() -> Response:
     """An answer: its page, light and dark side by side, its headers, and the problem that programs get."""
     chosen = {"space": "", "status": "404", "language": "", **request.args.to_dict()}
+    languages = _languages(chosen["space"])
+    chosen["language"] = chosen["language"] or languages[0]
     answers = {answer.mimetype: answer for answer in map(partial(_answer, chosen), ("text/html", "application/json"))}
     page = answers["text/html"].get_data(as_text=True) if "text/html" in answers else ""
     schemes = {"light": page.replace(_DARK, "not all"), "dark": page.replace(_DARK, "all")}
     html = (
-        environment(OURS)
+        environment(ChoiceLoader([current_app.create_global_jinja_loader(), OURS]))
         .get_template("preview.html")
         .render(
             answers=answers,
@@ -41,7 +47,7 @@ def index() -> Response:
             choices={
                 "space": ["", *(space.prefix for space in spaces(current_app))],
                 "status": sorted(_ERRORS),
-                "language": _languages(chosen["space"]),
+                "language": languages,
             },
             link=lambda path="./", **changes: f"{path}?{urlencode({**chosen, **changes})}",
             schemes=schemes,
@@ -67,4 +73,4 @@ def _answer(chosen: dict[str, str], accept: str) -> Response:
 
 def _languages(space: str) -> tuple[str, ...]:
     renderer = owner(current_app, f"{space}/") or Pages("errors")
-    return renderer.edition(current_app).languages if isinstance(renderer, Pages) else ()
+    return renderer.edition(current_app).languages if isinstance(renderer, Pages) else ("",)
