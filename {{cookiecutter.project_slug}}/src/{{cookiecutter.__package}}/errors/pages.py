@@ -5,7 +5,7 @@ sentence of ``abort(404, "…")``, and when to try again. There is nothing left 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -50,7 +50,7 @@ class Pages:
             b"reference": reference(environ).encode(),
             b"mount_point": _mount_point(environ),
             b"sentence": said.encode(errors="replace"),
-            b"retry": _retry(error, edition.retries.get(page.language, {})),
+            b"retry": _retry(error.get_headers(environ), edition.retries.get(page.language, {})),
         }
         response = Answer(body, error.code, content_type="text/html; charset=utf-8")
         response.headers.add("Content-Security-Policy", page.policy)
@@ -95,16 +95,18 @@ def _preferred(accept_language: str, languages: tuple[str, ...]) -> str:
 
 def _mount_point(environ: "WSGIEnvironment") -> bytes:
     """What stands before the path of every link. One slash: ``//a.example`` would be another origin."""
-    path = environ.get("SCRIPT_NAME", "").lstrip("/")
+    path = environ.get("SCRIPT_NAME", "").strip("/")
     return f"/{quote(path, encoding='latin-1', errors='replace')}".encode() if path else b""
 
 
-def _retry(error: HTTPException, words: Mapping[int, bytes]) -> bytes:
-    """The words for the ``Retry-After`` of an error (RFC 9110 section 10.2.3), rounded up to a wait that has some."""
-    given = [value for name, value in error.get_headers(request.environ) if name.lower() == "retry-after"]
-    seconds = _seconds(str(given[0])) if given else 0
-    waits = [minutes for minutes in words if 0 < seconds <= minutes * 60]
-    return words[min(waits)] if waits else b""
+def _retry(headers: Iterable[tuple[str, str]], words: Mapping[int, bytes]) -> bytes:
+    """The words for a ``Retry-After`` (RFC 9110 section 10.2.3), rounded up to a wait that has some."""
+    for name, value in headers:
+        if name.lower() == "retry-after":
+            seconds = _seconds(str(value))
+            waits = [minutes for minutes in words if 0 < seconds <= minutes * 60]
+            return words[min(waits)] if waits else b""
+    return b""
 
 
 def _seconds(retry_after: str) -> float:
