@@ -58,7 +58,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     languages = list(dict.fromkeys(tag for each in pages.values() for tag in each.edition(current_app).languages))
     answers = dict(_answers(pages, languages))
     files = {name: answer.get_data() for name, answer in answers.items()}
-    styles = {style for file in files.values() for style in re.findall(b"(?s)<style>.*?</style>", file)}
+    styles = {style for file in files.values() for style in re.findall(rb"(?s)<style\b.*?</style>", file)}
     spoken = {name: answer.headers.get("Content-Language", "") for name, answer in answers.items()}
 
     templates = environment(PackageLoader(__package__)).overlay(autoescape=False)
