@@ -15,7 +15,7 @@ A handler of your own can fall back to ``errors.handle(error)``. And anywhere::
 Following https://flask.palletsprojects.com/en/stable/errorhandling/
 """
 
-from .causes import InsufficientStorage, explain, overloaded
+from .causes import InsufficientStorage, MisconfiguredGateway, StorageError, explain, meaning, overloaded
 from .handlers import handle, init_app
 from .pages import Pages
 from .problems import InvalidAPIUsage, InvalidBody, members, problem
@@ -23,5 +23,6 @@ from .references import reference
 from .rendering import STYLE
 from .spaces import Renderer, claim
 
-__all__ = ["STYLE", "InsufficientStorage", "InvalidAPIUsage", "InvalidBody", "Pages", "Renderer"]
-__all__ += ["claim", "explain", "handle", "init_app", "members", "overloaded", "problem", "reference"]
+__all__ = ["STYLE", "InsufficientStorage", "InvalidAPIUsage", "InvalidBody", "MisconfiguredGateway", "Pages"]
+__all__ += ["Renderer", "StorageError", "claim", "explain", "handle", "init_app", "meaning", "members", "overloaded"]
+__all__ += ["problem", "reference"]

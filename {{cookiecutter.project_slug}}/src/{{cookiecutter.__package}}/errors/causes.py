@@ -16,13 +16,21 @@ import ssl
 from functools import singledispatch
 from urllib.error import HTTPError, URLError
 
-from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException, ServiceUnavailable
+from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException, InternalServerError, ServiceUnavailable
 
 
 class InsufficientStorage(HTTPException):
     """507, RFC 4918 section 11.5. Werkzeug has no class for it."""
 
     code = 507
+
+
+class StorageError(InternalServerError):
+    """500: the disk fails, or what is on it is broken. The code is not to blame."""
+
+
+class MisconfiguredGateway(BadGateway):
+    """502 that waiting does not mend: the name of the other system is unknown, or its certificate not to be trusted."""
 
 
 def meaning(error: BaseException) -> HTTPException | None:
@@ -47,6 +55,8 @@ def explain(error: BaseException) -> HTTPException | None:
 def _(error: OSError) -> HTTPException | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InsufficientStorage()
+    if error.errno in (errno.EIO, errno.EROFS):
+        return StorageError()
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
         return overloaded()
     if error.errno == errno.ETIMEDOUT:
@@ -61,11 +71,15 @@ def _(error: TimeoutError) -> HTTPException:
     return GatewayTimeout()
 
 
-@explain.register(ConnectionError)
+@explain.register
+def _(error: ConnectionError) -> HTTPException:
+    return BadGateway()
+
+
 @explain.register(socket.gaierror)
 @explain.register(ssl.SSLError)
 def _(error: OSError) -> HTTPException:
-    return BadGateway()
+    return MisconfiguredGateway()
 
 
 @explain.register
