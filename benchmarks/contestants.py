@@ -23,12 +23,13 @@ DATA = (
     "flask_alembic",
     "flask_limiter",
     "flask_sqlalchemy_lite",
+    "httpx",
     "markdown_it",
     "sqlalchemy.dialects.sqlite",
     "stamina",
     "yaml",
 )
-"""What the service needs for the database, limits and the two examples."""
+"""What the service needs for the database, limits, calls of other systems and the two examples."""
 
 for name in DATA:
     import_module(name)

@@ -20,17 +20,19 @@ OTHER_PYTHONS = """
     msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test uu xdrlib
 """
 LIBRARIES = """
-    alembic annotated_types apispec asgiref ast_serialize async_timeout blinker certifi click colorama deprecated
-    dotenv execnet flask flask_alembic flask_limiter flask_sqlalchemy_lite greenlet gunicorn hatchling httpx
-    iniconfig itsdangerous jinja2 librt limits mako markdown_it markdown_it_py markupsafe mdurl mypy mypy_extensions
-    mypyc ordered_set packaging pathspec pip pluggy psycopg psycopg_binary py pydantic pydantic_core
-    pydantic_settings pygments pytest pytest_flask pytest_randomly pytest_xdist python_dotenv pyyaml redis ruff
-    sentry_sdk setuptools sqlalchemy stamina structlog tenacity types_pyyaml typing_extensions typing_inspection
-    tzdata urllib3 uv werkzeug wheel wrapt xdist yaml
+    alembic annotated_types anyio apispec asgiref ast_serialize async_timeout attr attrs automat blinker certifi
+    cffi click colorama constantly cryptography deprecated dotenv execnet flask flask_alembic flask_limiter
+    flask_sqlalchemy_lite greenlet gunicorn h11 hatchling httpcore httpx hyperlink idna incremental iniconfig
+    itsdangerous jinja2 kent librt limits mako markdown_it markdown_it_py markupsafe mdurl mypy mypy_extensions
+    mypyc openssl ordered_set packaging pathspec pip pluggy psycopg psycopg_binary py pycparser pydantic
+    pydantic_core pydantic_settings pygments pyopenssl pytest pytest_flask pytest_randomly pytest_xdist
+    python_dotenv pyyaml redis ruff sentry_sdk service_identity setuptools sqlalchemy stamina structlog tenacity
+    twisted types_pyyaml typing_extensions typing_inspection tzdata urllib3 uv werkzeug wheel wrapt xdist yaml
+    zope zope_interface
 """
 TEST_MODULES = """
-    conftest databases test_api test_blog test_bodies test_config test_database test_edge test_errors test_export
-    test_preview test_site test_tokens
+    conftest databases failures test_api test_blog test_bodies test_config test_database test_deadline test_doctor
+    test_edge test_errors test_export test_preview test_reporting test_site test_tokens test_upstream
 """
 WINDOWS = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 

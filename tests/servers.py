@@ -131,6 +131,11 @@ class Postgres(Server):
         self._run("createdb", "--maintenance-db", self._url("postgres"), name)
         return self._url(name)
 
+    @property
+    def programs(self) -> Path:
+        """The folder of initdb, postgres and psql, for those who start a server of their own."""
+        return self._installed / "bin"
+
     def psql(self, url: str, sql: str) -> str:
         """What this SQL answers: a line for each row, with | between columns."""
         return self._run("psql", "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--command", sql, url)

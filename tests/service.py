@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import struct
@@ -96,7 +97,8 @@ class Service(Client):
             (folder / f"extra_{self.port}.py").write_text(f"from my_service.wsgi import app\n\n{extra}\n")
             command += ["--pythonpath", str(folder), f"extra_{self.port}:app"]
         ports = {"PORT": str(self.port), "FLASK_RUN_PORT": str(self.port)}
-        self._popen = partial(subprocess.Popen, command, cwd=cwd or project, env={**environment, **ports})
+        started = {"cwd": cwd or project, "env": {**environment, **ports}, "process_group": 0}
+        self._popen = partial(subprocess.Popen, command, **started)
         self.start()
 
     def start(self) -> None:
@@ -155,7 +157,7 @@ class Service(Client):
         try:
             return self.process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             raise
 
 

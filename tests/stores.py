@@ -60,6 +60,9 @@ def deadlock():
     execute("UPDATE posts SET title = :value WHERE id = :id", value=request.headers["Value"], id=second)
     return str(g.runs)
 
+def mark():
+    raise type("Mark", (Exception,), {})  # a class, and so a cause, of its own
+
 def hold():
     held.append(db.engine.connect())
     return "done"
@@ -70,7 +73,7 @@ def release():
     return str(db.engine.pool.checkedout())
 
 for prefix in ("", "/api"):
-    for view in (run, lose, conflict, deadlock, hold, release):
+    for view in (run, lose, conflict, deadlock, mark, hold, release):
         url = f"{prefix}/{view.__name__}"
         app.add_url_rule(url, f"read {url}", view, methods=["GET"])
         app.add_url_rule(url, f"write {url}", transaction(view), methods=["POST"])
@@ -89,6 +92,12 @@ SETTINGS = {
 READS = ("/blog/", "/api/posts")
 """A page and the API, as in every pair of paths here."""
 RUN = ("/run", "/api/run")
+LEVELS = {
+    409: {"error"},
+    500: {"critical", "error"},  # a disk that fails is critical once
+    503: {"warning", "error"},  # an error once it has lasted for more than a minute
+    507: {"critical", "error"},
+}
 INSERT = "INSERT INTO posts (slug, title, body, published, version) VALUES ({}, :value, {}, '2025-01-01', 1)"
 UPDATE = "UPDATE posts SET title = :value WHERE body = 'precious'"
 
@@ -137,19 +146,26 @@ class Store:
         self.assert_failed(status, cause, *(self.ask(path, method, **headers) for path in paths))
 
     def assert_failed(self, status: int, cause: str, page: Answer, problem: Answer, warnings: int = 0) -> None:
-        """Both are right, each is one error in the log and one event in Sentry, and there is no other.
+        """Both are right, each is one record in the log, and what is an event in Sentry is one of them.
 
         :param cause: this is in the log, such as an SQLSTATE.
         """
         assert_failure(status, page, problem)
         ids = [answer.headers["X-Request-ID"] for answer in (page, problem)]
         records = self.records(problem)
-        assert [record["level"] for record in records].count("warning") == warnings
-        errors = [record for record in records if record["level"] != "warning"]
-        assert [(record["level"], record.get("request_id")) for record in errors] == [("error", id_) for id_ in ids]
-        assert all(record["event"].startswith("Exception on /") for record in errors)
-        assert [record["exception"] for record in errors if cause not in record["exception"]] == []
-        assert [reference(event) for event in self.kent.events(ids[-1])] == ids
+        crashes = [record for record in records if record["event"].startswith("Exception on /")]
+        others = [record["level"] for record in records if record not in crashes]
+        assert others == ["warning"] * warnings
+        assert [record.get("request_id") for record in crashes] == ids
+        assert {record["level"] for record in crashes} <= LEVELS[status]
+        assert [record["exception"] for record in crashes if cause not in record["exception"]] == []
+        mark = self.ask("/mark")
+        self.records(mark)
+        *events, _ = self.kent.events(mark.headers["X-Request-ID"])
+        told = [reference(event) for event in events]
+        assert told in ([], ids[:1], ids)  # the same cause once a minute; a bug at two places is two
+        logged = [record["level"].replace("critical", "fatal") for record in crashes]
+        assert [event["level"] for event in events] == logged[: len(told)]
         self.assert_discreet()
 
     def assert_discreet(self) -> None:

@@ -44,7 +44,9 @@ DOCUMENTATION_HOSTS = {
     "gunicorn.org",
     "spec.openapis.org",
     "www.apache.org",
+    "www.encode.io",
     "www.postgresql.org",
+    "www.python-httpx.org",
     "www.rfc-editor.org",
     "www.sqlite.org",
     "www.structlog.org",
@@ -233,7 +235,7 @@ def test_what_counts_as_a_line_of_code() -> None:
     assert code_lines('"""A\n\ndocstring."""\n\n# why\nx = (\n    1,\n)  # because\n\n"""On x."""\n') == 3
 
 
-@pytest.mark.parametrize(("folder", "limit"), [("src", 1800), ("src/my_service/errors", 450)])
+@pytest.mark.parametrize(("folder", "limit"), [("src", 2850), ("src/my_service/errors", 450)])
 def test_source_can_be_read_in_one_sitting(bake: Bake, folder: str, limit: int) -> None:
     sources = {path: text for path, text in texts(bake() / folder).items() if path.endswith(".py")}
     assert sum(code_lines(source) for source in sources.values()) < limit

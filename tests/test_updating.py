@@ -81,8 +81,8 @@ def change(template: Path) -> None:
     (source / "errors/new.py").write_text('"""{{ copied, not rendered }}"""\n')
     (source / "config.py").write_text("# first\n" + (source / "config.py").read_text())
     (project / "compose.yaml").unlink()
-    (project / "docs").mkdir()
-    (project / "docs/new.md").write_text("# New in {{ cookiecutter.project_name }}\n")
+    (project / "notes").mkdir()
+    (project / "notes/new.md").write_text("# New in {{ cookiecutter.project_name }}\n")
     with (project / "README.md").open("a") as readme:
         readme.write("\nLast line of {{ cookiecutter.project_slug }}.\n")
     commit_everything(template)
@@ -107,5 +107,5 @@ def test_cruft_update_brings_what_cookiecutter_would_make_and_keeps_the_users_ow
     assert updated.pop("src/other_app/own.py") == b"own\n"
     project.rename(folder / "updated")
     assert updated == made_by_cookiecutter(folder, template, "--no-input", *TYPED)
-    assert updated["docs/new.md"].decode() == f"# New in {ANSWERS['project_name']}\n"
+    assert updated["notes/new.md"].decode() == f"# New in {ANSWERS['project_name']}\n"
     assert b"{{ copied, not rendered }}" in updated["src/other_app/errors/new.py"]

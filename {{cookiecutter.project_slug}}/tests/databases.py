@@ -12,17 +12,20 @@ from sqlalchemy import create_engine, make_url
 from {{ cookiecutter.__package }}.config import Settings
 from {{ cookiecutter.__package }}.database import db
 
+SERVER_URL = os.environ.get("TEST_DATABASE_URL", "")
+"""Of the PostgreSQL server to test on; blank where there is none."""
+
 
 @contextmanager
-def fresh_database(folder: Path) -> Iterator[str]:
-    """The URL of an empty database. It is dropped at the end.
+def fresh_database(folder: Path, server_url: str = SERVER_URL) -> Iterator[str]:
+    """The URL of an empty database: SQLite in this folder, or on the PostgreSQL server. It is dropped at the end.
 
-    On PostgreSQL the user of TEST_DATABASE_URL must be allowed to create databases.
+    On PostgreSQL the user of the URL must be allowed to create databases.
     """
-    if not os.environ.get("TEST_DATABASE_URL"):
+    if not server_url:
         yield f"sqlite:///{folder}/{secrets.token_hex(8)}.db"
         return
-    server = make_url(Settings(SECRET_KEY="test", DATABASE_URL=os.environ["TEST_DATABASE_URL"]).DATABASE_URL)
+    server = make_url(Settings(SECRET_KEY="test", DATABASE_URL=server_url).DATABASE_URL)
     name = f"test_{secrets.token_hex(8)}"
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

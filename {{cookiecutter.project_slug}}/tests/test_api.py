@@ -169,6 +169,11 @@ def test_unknown_post_is_404(client: FlaskClient, post_id: str) -> None:
     assert_problem(client.get(f"/api/posts/{post_id}"), 404, "about:blank")
 
 
+def test_comments_are_asked_of_another_system(client: FlaskClient, news: TestResponse) -> None:
+    assert_problem(client.get("/api/posts/0/comments"), 404, "about:blank")
+    assert_problem(client.get(f"{news.headers['Location']}/comments"), 404, "/problems/not-set-up")
+
+
 def test_wrong_method_says_which_are_allowed(client: FlaskClient) -> None:
     response = client.delete("/api/posts")
     assert_problem(response, 405, "about:blank")
@@ -207,6 +212,7 @@ def test_openapi_document_describes_every_operation(client: FlaskClient) -> None
         "get /api/posts",
         "post /api/posts",
         "get /api/posts/{post_id}",
+        "get /api/posts/{post_id}/comments",
         "put /api/posts/{post_id}",
         "delete /api/posts/{post_id}",
     }

@@ -70,6 +70,12 @@ def test_unreadable_settings_file(monkeypatch: pytest.MonkeyPatch, content: str 
         ("DATABASE_URL", "service.db"),
         ("RATELIMIT_WRITES", "often"),
         ("RATELIMIT_STORAGE_URI", "memcached://cache"),
+        ("MAIL_ADMINS", ","),
+        ("MAIL_ADMINS", "me@example.org you@example.org"),
+        ("MAIL_SENDER", "me"),
+        ("MAIL_URL", "mail.example.org"),
+        ("MAIL_URL", "smtp://user:password@"),
+        ("MAIL_URL", "smtp://user:password@mail.example.org:99999"),
     ],
 )
 def test_value_that_would_not_work_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""``python -m`` this package: the development server, in one process and on this machine only.
+"""``python -m`` this package: the development server, in one process.
 
 The debug mode of Flask, https://flask.palletsprojects.com/en/stable/debugging/
 """
@@ -7,8 +7,12 @@ import os
 
 os.environ["FLASK_DEBUG"] = os.environ.get("FLASK_DEBUG") or "1"
 
-from . import create_app
+from . import commands, create_app
 
 if __name__ == "__main__":
     app = create_app()
-    app.run(port=app.config["PORT"], debug=app.debug, use_reloader=False, load_dotenv=False)
+    host, external = app.config["HOST"], app.config["EXTERNAL_DEBUGGER"]
+    if app.debug:
+        commands.refuse_elsewhere(host)
+    debugger = {"use_debugger": app.debug and not external, "passthrough_errors": external}
+    app.run(host, app.config["PORT"], app.debug, load_dotenv=False, use_reloader=False, **debugger)

@@ -1,15 +1,12 @@
 """Request bodies: whole, not too large, and JSON as RFC 8259 has it. Anything else never reaches a view as data."""
 
 import json
-import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
-from werkzeug.wsgi import ClosingIterator
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,15 +48,7 @@ class WholeBodies:
         elif "CONTENT_LENGTH" in environ:
             # Of gunicorn. Werkzeug would take what there is for the whole, and not count.
             environ.pop("wsgi.input_terminated", None)
-            if is_too_large(environ["CONTENT_LENGTH"], self.limit):
-                return ClosingIterator(self.application(environ, start_response), lambda: _stop_reading(environ))
         return self.application(environ, start_response)
-
-
-def _stop_reading(environ: "WSGIEnvironment") -> None:
-    """After a refusal. gunicorn would wait for the rest of the body, on the thread that accepts connections."""
-    with suppress(KeyError, OSError):
-        environ["gunicorn.socket"].shutdown(socket.SHUT_RD)
 
 
 class ChunkedBody:

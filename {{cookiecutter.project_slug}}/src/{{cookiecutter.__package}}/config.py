@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from limits import parse_many
@@ -29,6 +30,7 @@ from sqlalchemy.exc import ArgumentError
 ENV_FILE = ".env"
 
 HostName = Annotated[str, StringConstraints(pattern=r"^[\w.:\[\]-]+$")]
+MailAddress = Annotated[str, StringConstraints(pattern=r"^[!-?A-~]+@[\w.-]+$")]
 
 
 def _split(value: object) -> object:
@@ -38,6 +40,14 @@ def _split(value: object) -> object:
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
+
+
+def _valid_port(value: str) -> str:
+    """
+    :raises ValueError: there is no such port.
+    """
+    urlsplit(value).port  # noqa: B018
+    return value
 
 
 def _database_url(value: str) -> str:
@@ -53,6 +63,14 @@ def _database_url(value: str) -> str:
     raise PydanticCustomError("url", "neither SQLite in a file nor PostgreSQL")
 
 
+MailURL = Annotated[
+    str,
+    StringConstraints(pattern=r"^smtps?://([^:/@\s]+:[^:/@\s]+@)?[\w.-]+(:\d+)?$"),
+    AfterValidator(_valid_port),
+]
+UpstreamURL = Annotated[
+    str, StringConstraints(pattern=r"^https?://[\w.\[\]:-]+(/[^?#\s]*)?$"), AfterValidator(_valid_port)
+]
 Seconds = Annotated[int, Field(ge=1, le=3600)]
 RateLimit = Annotated[str, AfterValidator(lambda value: parse_many(value) and value)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
@@ -67,6 +85,8 @@ class Settings(BaseModel):
 
     FLASK_DEBUG: bool = False
     """1 for development; everything else is production"""
+    EXTERNAL_DEBUGGER: bool = False
+    """1 leaves crashes of development to a debugger such as PyCharm's: no reloader, no debugger in the browser"""
     SECRET_KEY: str = Field(default="", repr=False, validate_default=True)
     """signs sessions; long, random, secret"""
     SETTINGS_FILE: str | None = None
@@ -87,6 +107,13 @@ class Settings(BaseModel):
     """largest request body, in bytes"""
     NOT_FOUND_CACHE_CONTROL: str = Field(default="no-store", pattern=r"^[ -~]+$")
     """Cache-Control of 404 answers"""
+
+    REQUEST_DEADLINE: Seconds = 25
+    """how long a request may wait for the database and for other systems, in seconds after it came in"""
+    UPSTREAM_URL: UpstreamURL | None = None
+    """URL, such as https://example.org/api, of the other system that is asked; left out, none"""
+    UPSTREAM_TIMEOUT: Seconds = 10
+    """how long a call of it may take, retries included, in seconds"""
 
     DATABASE_URL: Annotated[str, AfterValidator(_database_url)] = Field(default="sqlite:///service.db", repr=False)
     """sqlite:///NAME.db in the folder instance, or postgresql://USER:PASSWORD@HOST/NAME"""
@@ -119,6 +146,13 @@ class Settings(BaseModel):
     """name of this deployment, as Sentry shows it"""
     SENTRY_TRACES_SAMPLE_RATE: float = Field(default=0.0, ge=0, le=1)
     """share of requests traced, from 0 to 1"""
+
+    MAIL_ADMINS: Annotated[list[MailAddress] | None, BeforeValidator(_split)] = Field(default=None, min_length=1)
+    """addresses that errors are mailed to, separated by commas; left out, none"""
+    MAIL_SENDER: MailAddress | None = None
+    """address that they come from; left out, the first of MAIL_ADMINS"""
+    MAIL_URL: MailURL = Field(default="smtp://localhost", repr=False)
+    """smtp://HOST, smtp://USER:PASSWORD@HOST:587 (STARTTLS) or smtps://USER:PASSWORD@HOST (TLS)"""
 
     @field_validator("SECRET_KEY")
     @classmethod

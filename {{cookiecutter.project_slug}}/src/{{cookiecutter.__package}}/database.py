@@ -10,11 +10,13 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
+from math import inf
+from time import monotonic
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import click
 import stamina
-from flask import Flask, has_request_context, request
+from flask import Flask, current_app, has_request_context, request
 from flask.cli import AppGroup
 from flask_alembic import Alembic
 from flask_alembic.cli import cli
@@ -24,9 +26,11 @@ from sqlalchemy import inspect as inspect_database
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.util import queue
 from werkzeug.exceptions import Conflict, HTTPException
 
-from . import errors
+from . import deadline, errors
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +44,8 @@ CONFLICT = ("40001", "40P01", "SQLITE_BUSY_SNAPSHOT")
 """Another transaction was in the way; the same one may well succeed if it is run again."""
 UNIQUE = ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
 FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+FAILING = ("58", "XX001", "XX002", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB")
+"""The disk, or what is on it."""
 UNAVAILABLE = (
     *CONFLICT,
     *("08", "25P03", "25P04", "53", "55P03", "57"),
@@ -49,6 +55,10 @@ UNAVAILABLE = (
 HARMLESS = (*UNAVAILABLE, *FULL, "25", "42P01", "58", "SQLITE_CONSTRAINT", "SQLITE_IOERR", "SQLITE_READONLY")
 """The messages of these hold neither SQL nor values."""
 
+PROBE = 5
+"""Seconds that :func:`trouble` waits: who probes does not wait as long as a request may take."""
+DOUBT = 60
+"""Seconds for which a disk that has failed counts as failing, unless something is stored on it sooner."""
 
 NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
 NAMES |= {"ck": "ck_%(table_name)s_%(constraint_name)s", "pk": "pk_%(table_name)s"}
@@ -71,6 +81,18 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+
+
+class Waiting(queue.Queue[Any]):
+    """Where a request waits for a connection: no longer than it may take."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        return super().get(block, deadline.left(inf if timeout is None else timeout))
+
+
+class Pool(QueuePool):
+    __module__ = QueuePool.__module__  # after which SQLAlchemy names its logger: what it tells is not of this service
+    _queue_class = Waiting
 
 
 class Session(orm.Session):
@@ -126,8 +148,9 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(Commands("db", commands=cli.commands, callback=cli.callback, help="Migrate the database."))
     # Nothing here is asynchronous, and Flask would start an event loop at the end of each request to find that out.
     app.teardown_appcontext_funcs = [f for f in app.teardown_appcontext_funcs if not inspect.iscoroutinefunction(f)]
+    app.extensions["disk"] = disk = Disk()
     with app.app_context():
-        _listen(db.engine)
+        _listen(db.engine, app.config["DATABASE_LOCK_TIMEOUT"], disk)
 
 
 def _render_type(kind: str, item: object, _: object) -> str | Literal[False]:
@@ -136,10 +159,10 @@ def _render_type(kind: str, item: object, _: object) -> str | Literal[False]:
 
 
 def _engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
-    """Every wait has an end, but that for a statement of SQLite. Seconds; connections of each process."""
+    """Every wait has an end, that of a request too, see :mod:`deadline`. Seconds; connections of each process."""
     lock, statement = config["DATABASE_LOCK_TIMEOUT"], config["DATABASE_STATEMENT_TIMEOUT"]
     size, wait = config["DATABASE_POOL_SIZE"], config["DATABASE_POOL_TIMEOUT"]
-    pool = {"pool_size": size, "max_overflow": 0, "pool_timeout": wait}
+    pool = {"poolclass": Pool, "pool_size": size, "max_overflow": 0, "pool_timeout": wait}
     if url.get_backend_name() == "sqlite":
         return {**pool, "connect_args": {"timeout": lock}}
     timeouts = f"-c timezone=UTC -c statement_timeout={statement}s -c lock_timeout={lock}s"
@@ -150,12 +173,18 @@ def _engine_options(config: dict[str, Any], url: URL) -> dict[str, Any]:
     return {**pool, "pool_pre_ping": True, "connect_args": connect}
 
 
-def _listen(engine: Engine) -> None:
+def _listen(engine: Engine, lock_timeout: int, disk: "Disk") -> None:
     event.listen(engine, "handle_error", _hide)
+    event.listen(engine, "handle_error", disk.hear)
+    event.listen(engine, "commit", disk.forget)
+    event.listen(engine, "before_cursor_execute", lambda *_: deadline.check())
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "begin", lambda connection: _begin_sqlite(connection, lock_timeout))
     else:
+        from .postgresql import connect  # who has SQLite need not load the driver
+
+        event.listen(engine, "do_connect", connect)
         event.listen(engine, "begin", _begin_postgresql)
 
 
@@ -163,15 +192,18 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the driver begins no transaction of its own
     connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.set_progress_handler(deadline.has_passed, 10_000)  # every so many steps it may end a statement
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection, lock_timeout: int) -> None:
     """What may write takes the one lock at once, and so waits its turn; taken later, it would fail as locked."""
     safe = has_request_context() and request.method in SAFE_METHODS
     only_reads = connection.get_execution_options().get("only_reads", safe)
     if only_reads:
         connection.connection.cursor().execute("BEGIN")  # cannot fail, and so goes the short way
     else:
+        patience = int(deadline.left(lock_timeout) * 1000)
+        connection.connection.cursor().execute(f"PRAGMA busy_timeout = {patience}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -232,10 +264,12 @@ def transaction(work: Callable[P, R]) -> Callable[P, R]:
 
 @errors.explain.register
 def _(error: DBAPIError) -> HTTPException | None:
-    """None for what is a bug, or a disk that fails."""
+    """None for a bug."""
     code = _code(error.orig)
     if code.startswith(FULL):
         return errors.InsufficientStorage()
+    if code.startswith(FAILING):
+        return errors.StorageError()
     if code.startswith(UNIQUE):
         return Conflict()
     # Without a code: PostgreSQL was not reached, or got lost.
@@ -251,13 +285,35 @@ def _(error: PoolTimeout) -> HTTPException:
 def trouble() -> str | None:
     """Why requests that need the database cannot be served, as a sentence for the log; None when they can."""
     try:
-        current = _current_revisions()
-    except SQLAlchemyError as error:
+        with deadline.within(PROBE):
+            current = _current_revisions()
+    except (SQLAlchemyError, deadline.DeadlineError) as error:
         return f"The database does not answer: {error}"
     known = {script.revision for script in alembic.script_directory.walk_revisions()}
     if current <= known and current != set(alembic.script_directory.get_heads()):
         return "The schema of the database is behind the code. Run: flask db upgrade"
-    return None  # a revision that is not known here is of newer code, which is being deployed
+    # A revision that is not known here is of newer code, which is being deployed.
+    disk: Disk = current_app.extensions["disk"]
+    return disk.trouble()
+
+
+class Disk:
+    """Of the database, as far as its errors tell: one that takes no writes may still be read."""
+
+    def __init__(self) -> None:
+        self._code, self._until = "", 0.0
+
+    def hear(self, context: ExceptionContext) -> None:
+        code = _code(context.original_exception)
+        if code.startswith(FAILING):
+            self._code, self._until = code, monotonic() + DOUBT
+
+    def forget(self, _: Connection) -> None:
+        """Something is stored. If that fails, it is heard of next."""
+        self._until = 0.0
+
+    def trouble(self) -> str | None:
+        return f"The disk of the database fails: {self._code}" if monotonic() < self._until else None
 
 
 def _current_revisions() -> set[str]:

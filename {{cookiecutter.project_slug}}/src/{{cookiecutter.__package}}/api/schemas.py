@@ -32,6 +32,20 @@ class PostList(BaseModel):
     posts: list[Post]
 
 
+class Comment(BaseModel):
+    """A comment on a post, as another system keeps it."""
+
+    author: str
+    body: str
+    published: datetime
+
+
+class CommentList(BaseModel):
+    """The comments on a post."""
+
+    comments: list[Comment]
+
+
 class PostsQuery(BaseModel):
     """The query of ``GET /api/posts``."""
 

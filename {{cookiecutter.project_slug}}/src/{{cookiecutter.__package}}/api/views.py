@@ -1,11 +1,12 @@
 from flask import Blueprint, Response, abort, current_app, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadGateway, GatewayTimeout
 
-from .. import errors, limits, posts, tokens
-from ..database import transaction
+from .. import errors, limits, posts, tokens, upstream
+from ..database import db, transaction
 from .openapi import document, operation
 from .problems import Changed, InvalidBody, InvalidQuery, MatchRequired, NoSuchPost
-from .schemas import Post, PostList, PostsQuery, read_body, read_query
+from .schemas import CommentList, Post, PostList, PostsQuery, read_body, read_query
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 errors.claim(bp, errors.problem)
@@ -48,6 +49,15 @@ def get_post(post_id: int) -> ResponseReturnValue:
     return response
 
 
+@bp.get("/posts/<int:post_id>/comments")
+@operation(answers={200: CommentList}, problems=[NoSuchPost, upstream.NotSetUp, BadGateway, GatewayTimeout])
+def list_comments(post_id: int) -> ResponseReturnValue:
+    """List the comments on a post. Another system keeps them."""
+    posts.by_id(post_id) or abort(404, NoSuchPost.description)
+    db.session.rollback()  # nobody waits for another system with a connection in hand
+    return _json(upstream.get(CommentList, f"posts/{post_id}/comments"))
+
+
 @bp.put("/posts/<int:post_id>")
 @operation(
     body=posts.Draft,
@@ -79,7 +89,7 @@ def openapi() -> ResponseReturnValue:
     return document(current_app._get_current_object(), request.script_root)  # type: ignore[attr-defined]
 
 
-def _json(model: Post | PostList) -> Response:
+def _json(model: Post | PostList | CommentList) -> Response:
     return Response(model.model_dump_json() + "\n", mimetype="application/json")
 
 
