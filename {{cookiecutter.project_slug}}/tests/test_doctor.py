@@ -18,12 +18,18 @@ SECRET = "not to be shown " * 4
 
 
 @pytest.fixture
-def doctor(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Iterator[Doctor]:
-    """``doctor("--send-test-event", PORT="8080")``: exit status, and lines. The database is a migrated one."""
+def doctor(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> Iterator[Doctor]:
+    """``doctor("--send-test-event", PORT="8080")``: exit status, and lines. The database is a migrated one.
+
+    It is run where there is no ``.env``.
+    """
     for name in Settings.model_fields:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FLASK_RUN_FROM_CLI", "true")  # which Flask sets for good
-    monkeypatch.chdir(Path(__file__).parent.parent)
+    for name in ("gunicorn.conf.py", "migrations"):
+        (tmp_path / name).symlink_to(Path(__file__).parents[1] / name)
+    (tmp_path / "instance").mkdir()
+    monkeypatch.chdir(tmp_path)
     with ExitStack() as ends:
 
         def make_app() -> Flask:
