@@ -176,22 +176,22 @@ def test_redis_that_is_down_is_a_problem(doctor: Doctor) -> None:
 def test_disk_that_cannot_be_written_is_a_problem(doctor: Doctor, project: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         shutil.copy(project / "migrated.db", disk)
-        assert folder(doctor, disk) == f"problem  folders: {disk} has 3 MB left. Make room on its disk."
+        assert folders(doctor, disk) == [f"problem  folders: {disk} has 3 MB left. Make room on its disk."]
         ballast = fill(disk)
-        assert folder(doctor, disk).startswith(
-            f"problem  folders: {disk} cannot be written to: No space left on device."
-        )
+        (full,) = folders(doctor, disk)
+        assert full.startswith(f"problem  folders: {disk} cannot be written to: No space left on device.")
         ballast.unlink()
         subprocess.run([*AS_ROOT, "mount", "-o", "remount,ro", disk], check=True)
-        assert folder(doctor, disk).startswith(f"problem  folders: {disk} cannot be written to: Read-only file system.")
+        file, folder = folders(doctor, disk)
+        assert file.startswith(f"problem  folders: {disk}/migrated.db cannot be written to.")
+        assert folder.startswith(f"problem  folders: {disk} cannot be written to: Read-only file system.")
 
 
-def folder(doctor: Doctor, disk: Path) -> str:
+def folders(doctor: Doctor, disk: Path) -> list[str]:
     """What is said of the disk with the database."""
     status, said = doctor(DATABASE_URL=f"sqlite:///{disk}/migrated.db")
     assert status == 1
-    (found,) = [each for each in said if each.split(":")[0].endswith(" folders") and str(disk) in each]
-    return found
+    return [each for each in said if each.split(":")[0].endswith(" folders") and str(disk) in each]
 
 
 def test_folder_without_the_project_is_a_problem(doctor: Doctor, tmp_path: Path) -> None:

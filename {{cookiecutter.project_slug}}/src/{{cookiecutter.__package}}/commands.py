@@ -101,6 +101,7 @@ def _mistake(error: Exception) -> str:
         file, line, why = error.filename, error.lineno, error.msg
     else:
         package = str(Path(__file__).parent)
-        *_, frame = (frame for frame in extract_tb(error.__traceback__) if frame.filename.startswith(package))
+        frames = extract_tb(error.__traceback__)
+        *_, frame = [each for each in frames[1:] if each.filename.startswith(package)] or frames
         file, line, why = frame.filename, frame.lineno, str(error)
     return f"{file}, line {line}, cannot be run: {type(error).__name__}: {why}"

@@ -132,7 +132,9 @@ class Settings(BaseModel):
     """what one address may change through the API, such as 60/minute"""
     RATELIMIT_READS: RateLimit | None = None
     """what one address may read through the API; left out, any amount"""
-    RATELIMIT_STORAGE_URI: str = Field(default="memory://", pattern=r"^(memory://|rediss?://.+)$", repr=False)
+    RATELIMIT_STORAGE_URI: Annotated[str, AfterValidator(_valid_port)] = Field(
+        default="memory://", pattern=r"^(memory://|rediss?://.+)$", repr=False
+    )
     """where requests are counted: memory:// for each process alone, redis://HOST:6379 for all"""
 
     LOG_LEVEL: LogLevel = "INFO"

@@ -179,7 +179,7 @@ def _listen(engine: Engine, lock_timeout: int, disk: "Disk") -> None:
     event.listen(engine, "commit", disk.forget)
     event.listen(engine, "before_cursor_execute", lambda *_: deadline.check())
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection, lock_timeout))
         event.listen(engine, "begin", lambda connection: _begin_sqlite(connection, lock_timeout))
     else:
         from .postgresql import connect  # who has SQLite need not load the driver
@@ -188,22 +188,26 @@ def _listen(engine: Engine, lock_timeout: int, disk: "Disk") -> None:
         event.listen(engine, "begin", _begin_postgresql)
 
 
-def _prepare_sqlite(connection: Any, _: object) -> None:
+def _prepare_sqlite(connection: Any, lock_timeout: int) -> None:
     connection.isolation_level = None  # the driver begins no transaction of its own
+    _be_patient(connection, lock_timeout)
     connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
     connection.execute("PRAGMA foreign_keys = ON")
     connection.set_progress_handler(deadline.has_passed, 10_000)  # every so many steps it may end a statement
+
+
+def _be_patient(connection: Any, lock_timeout: int) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {int(deadline.left(lock_timeout) * 1000)}")
 
 
 def _begin_sqlite(connection: Connection, lock_timeout: int) -> None:
     """What may write takes the one lock at once, and so waits its turn; taken later, it would fail as locked."""
     safe = has_request_context() and request.method in SAFE_METHODS
     only_reads = connection.get_execution_options().get("only_reads", safe)
+    _be_patient(connection.connection.driver_connection, lock_timeout)
     if only_reads:
         connection.connection.cursor().execute("BEGIN")  # cannot fail, and so goes the short way
     else:
-        patience = int(deadline.left(lock_timeout) * 1000)
-        connection.connection.cursor().execute(f"PRAGMA busy_timeout = {patience}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -33,8 +33,8 @@ def _(error: DeadlineError) -> HTTPException:
 
 
 def start(environ: "WSGIEnvironment", seconds: int) -> None:
-    """Let a request end in so many seconds."""
-    environ[_KEY] = monotonic() + seconds
+    """Let a request end so many seconds after it came in: it may have waited for a thread of ``workers.py``."""
+    environ[_KEY] = (getattr(environ.get("gunicorn.socket"), "since", None) or monotonic()) + seconds
 
 
 @contextmanager

@@ -64,7 +64,8 @@ def secret(app: Flask) -> Iterator[Finding]:
 
 
 def debug(app: Flask) -> Iterator[Finding]:
-    yield problem("Debug mode is on. Leave out --debug and FLASK_DEBUG.") if app.debug else ok("off")
+    on = app.debug or app.config["FLASK_DEBUG"]
+    yield problem("Debug mode is on. Leave out --debug and FLASK_DEBUG.") if on else ok("off")
 
 
 def hosts(app: Flask) -> Iterator[Finding]:
@@ -86,9 +87,11 @@ def proxies(app: Flask) -> Iterator[Finding]:
 
 def folders(app: Flask) -> Iterator[Finding]:
     url = db.engine.url
-    used = [app.instance_path, gettempdir()]
+    used, file = [app.instance_path, gettempdir()], url.database or ""
     if url.get_backend_name() == "sqlite":
-        used.append(os.path.dirname(url.database or ""))
+        used.append(os.path.dirname(file))
+        if os.path.exists(file) and not os.access(file, os.W_OK):
+            yield problem(f"{file} cannot be written to. Let it belong to the user of the service.")
     yield from map(_folder, dict.fromkeys(filter(os.path.isdir, used)))
 
 

@@ -47,14 +47,13 @@ def init_app(app: Flask) -> None:
 def _once(record: logging.LogRecord) -> bool:
     """Not the second failure of an ``after_request`` function: Flask runs it for the 500 that it caused, too."""
     error = record.exc_info[1] if record.exc_info else None
-    if error is None or not error.__context__ or not record.msg.startswith("Request finalizing failed"):
+    if error is None or not error.__context__ or not str(record.msg).startswith("Request finalizing failed"):
         return True
     return _place(error) != _place(error.__context__)
 
 
 def _place(error: BaseException) -> object:
-    frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
-    return frame.f_code, line
+    return [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)][-1:]
 
 
 def _answer(renderer: errors.Renderer, status: int) -> Answer:
@@ -85,13 +84,10 @@ class LastResort:
         response = _Response(self, environ)
         try:
             response.body = body = self.application(environ, response.start)
-            if "wsgi.file_wrapper" in environ and type(body) is environ["wsgi.file_wrapper"]:
-                start_response(*response.head)
-                return body
             response.parts = iter(body)
-            response.first = next(response.parts, b"")
+            response.first = _bytes(next(response.parts, b""))
             _check(response.head[1])
-        except (Exception, SystemExit) as error:  # sys.exit() in a view would end the worker, and gunicorn with it
+        except BaseException as error:  # SystemExit too, which would end the worker, and gunicorn with it
             with suppress(Exception):
                 response.body.close()  # type: ignore[attr-defined]
             if self.app.testing or self.app.config["PROPAGATE_EXCEPTIONS"]:
@@ -106,12 +102,13 @@ class LastResort:
         self.tell(environ, error)
         headers, body = answer(self.app, 500, environ["PATH_INFO"], errors.reference(environ))
         start_response("500 INTERNAL SERVER ERROR", headers)
-        return [body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def tell(self, environ: "WSGIEnvironment", error: BaseException) -> None:
         path = environ["PATH_INFO"].encode("latin-1", "replace").decode(errors="replace")
         extra = {"request_id": errors.reference(environ)}
-        log.error("Exception on %s [%s]", path, environ["REQUEST_METHOD"], exc_info=error, extra=extra)
+        exc_info = type(error), error, error.__traceback__
+        log.error("Exception on %s [%s]", path, environ["REQUEST_METHOD"], exc_info=exc_info, extra=extra)
 
 
 def _write(_: bytes) -> object:
@@ -130,13 +127,22 @@ def _check(headers: Headers) -> None:
             raise ValueError(f"The header {name} holds what no header can.")
 
 
-class _Response(Iterator[bytes]):
-    """Head and body. When the body fails its connection is cut, so that it does not look complete."""
+def _bytes(part: object) -> bytes:
+    """
+    :raises TypeError: a body is made of bytes.
+    """
+    if not isinstance(part, bytes):
+        raise TypeError(f"A part of the response is {type(part).__name__}, and not bytes.")
+    return part
+
+
+class _Response:
+    """Head and body. When the body fails, or ends too early, its connection is cut: it is not to look complete."""
 
     __slots__ = ("body", "environ", "first", "head", "parts", "resort")
 
     head: tuple[str, Headers, Any]
-    first: bytes | None
+    first: bytes
     parts: Iterator[bytes]
 
     def __init__(self, resort: LastResort, environ: "WSGIEnvironment") -> None:
@@ -148,24 +154,48 @@ class _Response(Iterator[bytes]):
         self.head = status, headers, exc_info
         return _write
 
-    def __next__(self) -> bytes:
-        if (first := self.first) is not None:
-            self.first = None
-            return first
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.first
+        sent = len(self.first)
+        while part := self._next(sent):
+            yield part
+            sent += len(part)
+
+    def _next(self, sent: int) -> bytes:
+        """The next part that is not empty, or b"" at the end."""
         try:
-            return next(self.parts)
-        except StopIteration:
-            raise
-        except (Exception, SystemExit) as error:
+            for part in self.parts:
+                if _bytes(part):
+                    return part
+            self._check_length(sent)
+        except BaseException as error:
             self.resort.tell(self.environ, error)
             raise _cut(self.environ) from None
+        return b""
+
+    def _check_length(self, sent: int) -> None:
+        """
+        :raises EOFError: the body is shorter than its Content-Length.
+        """
+        status, headers, _ = self.head
+        has_body = self.environ["REQUEST_METHOD"] != "HEAD" and not status.startswith(("204", "304"))
+        if has_body and sent < _length(headers):
+            raise EOFError("The response is shorter than its Content-Length.")
 
     def close(self) -> None:
         try:
             if hasattr(self.body, "close"):
                 self.body.close()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self.resort.tell(self.environ, error)
+
+
+def _length(headers: Headers) -> int:
+    """What the Content-Length says; 0 without one."""
+    for name, value in headers:
+        if name.lower() == "content-length":
+            return int(value)
+    return 0
 
 
 class CutError(ConnectionResetError):

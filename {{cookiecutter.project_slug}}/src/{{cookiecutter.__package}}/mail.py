@@ -27,7 +27,10 @@ def init_app(app: Flask) -> None:
     admins = app.config["MAIL_ADMINS"]
     if admins and not app.debug:
         mailer = Mailer(app.config["MAIL_URL"], app.config["MAIL_SENDER"] or admins[0], admins)
-        logging.getLogger().addHandler(Outbox(mailer, reporting.Causes()))
+        root = logging.getLogger()
+        for other in [handler for handler in root.handlers if isinstance(handler, Outbox)]:
+            root.removeHandler(other)  # of another application in this process
+        root.addHandler(Outbox(mailer, reporting.Causes()))
 
 
 class _Quiet(logging.Handler):

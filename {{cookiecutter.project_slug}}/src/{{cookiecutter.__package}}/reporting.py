@@ -62,9 +62,9 @@ _LEVEL = f"{__name__}.level"
 
 
 def _weigh(record: logging.LogRecord) -> bool:
-    """Flask logs every crash as an error. False: at its level it is not logged."""
+    """Flask logs every crash as an error. False: at its level it is not logged. What a view logs is its own affair."""
     error = record.exc_info[1] if record.exc_info else None
-    if error is not None and record.levelno == logging.ERROR:
+    if error is not None and record.levelno == logging.ERROR and str(record.msg).startswith("Exception on "):
         record.levelno = vars(error).pop(_LEVEL, None) or level(error)
         record.levelname = logging.getLevelName(record.levelno)
     return logging.getLogger(record.name).isEnabledFor(record.levelno)

@@ -4,16 +4,20 @@
 """
 
 import errno
+import fcntl
 import http
 import logging
+import math
 import selectors
 import socket
 import struct
+import sys
+import termios
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from flask import Flask
 from gunicorn.http import errors as refusals  # type: ignore[import-untyped]
@@ -27,15 +31,14 @@ from .edge import SECURITY_HEADERS
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-PATIENCE = 1.0
-"""Seconds that a client may keep a thread waiting for its request, and one more for each RATE bytes of it."""
 RATE = 500
-"""bytes a second, as slow as a request may come"""
+"""bytes a second, as slow as a request may come, and its answer be read"""
+PATIENCE = 1.0
+"""seconds that a client may keep a thread waiting at first; each RATE bytes of a request give it one more"""
 LONGEST = 10.0
-"""seconds, at most, without a single byte"""
+"""seconds, at most, that it may have left; and that a connection is kept on which nothing ever came"""
 UNREAD = 5.0
-"""seconds in which a client has to read PIECE bytes of an answer"""
-PIECE = 64 * 1024
+"""seconds after which it is looked at whether a client still reads"""
 LINGER = 0.5
 """Seconds in which a client may read an answer before its connection is closed on it."""
 
@@ -48,57 +51,64 @@ class Connection(socket.socket):
     """The connection of a client that has only so much time to send its request, and to read the answer."""
 
     received = 0
-    waited = 0.0
+    patience = PATIENCE
+    since = 0.0
+    """when the request began that is under way, on the clock of :func:`time.monotonic`"""
     aborted = False
+
+    def begin(self) -> None:
+        """Here comes a request."""
+        self.since = time.monotonic()
+        self.patience = max(self.patience, PATIENCE)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """
         :raises StalledError: the client is too slow.
+        :raises TimeoutError: as the timeout says that was set.
         """
         given = self.gettimeout()
         if given == 0:
             return super().recv(size, flags)
-        start, patience = time.monotonic(), PATIENCE + self.received / RATE - self.waited
-        self.settimeout(max(0.001, min(patience, LONGEST if given is None else given)))
+        start = time.monotonic()
+        self.settimeout(max(0.001, min(self.patience, LONGEST if given is None else given)))
         try:
             data = super().recv(size, flags)
         except TimeoutError:
-            if given or not self.received:
+            if given:
+                raise  # gunicorn discards a body: b"" would be its end, and the rest of it the next request
+            if not self.received:
                 return b""
             raise StalledError("The client sends too slowly.") from None
         finally:
             self.settimeout(given)
-            self.waited += time.monotonic() - start
+            self.patience -= time.monotonic() - start
         self.received += len(data)
+        self.patience = min(LONGEST, self.patience + len(data) / RATE)
         return data
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0) -> None:
         """
-        :raises ConnectionResetError: the client does not read.
+        :raises ConnectionResetError: the client reads too slowly.
         """
-        whole = memoryview(data)
-        with self._patience():
-            for start in range(0, len(whole), PIECE):
-                super().sendall(whole[start : start + PIECE], flags)
-
-    def sendfile(self, *args: Any, **options: Any) -> int:
-        """
-        :raises ConnectionResetError: the client does not read.
-        """
-        with self._patience():
-            return super().sendfile(*args, **options)
-
-    @contextmanager
-    def _patience(self) -> Iterator[None]:
-        given = self.gettimeout()
+        rest, given, unread = memoryview(data), self.gettimeout(), math.inf
         self.settimeout(UNREAD)
         try:
-            yield
-        except TimeoutError:
-            self.abort()
-            raise ConnectionResetError(errno.ECONNRESET, "The client does not read.") from None
+            while rest:
+                try:
+                    rest = rest[self.send(rest, flags) :]
+                except TimeoutError:
+                    before, unread = unread, self._unread()
+                    if unread > before - RATE * UNREAD:
+                        self.abort()
+                        raise ConnectionResetError(errno.ECONNRESET, "The client reads too slowly.") from None
         finally:
             self.settimeout(given)
+
+    def _unread(self) -> int:
+        """How many bytes of what was sent have not arrived, tcp(7). 0 where the system does not know."""
+        with suppress(OSError):
+            return int.from_bytes(fcntl.ioctl(self, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        return 0
 
     def abort(self) -> None:
         """Let it end with RST instead of FIN, which could look like the end of an answer."""
@@ -115,7 +125,9 @@ class Connection(socket.socket):
 
     @classmethod
     def of(cls, plain: socket.socket) -> "Connection":
-        return cls(plain.family, plain.type, plain.proto, plain.detach())
+        connection = cls(plain.family, plain.type, plain.proto, plain.detach())
+        connection.begin()
+        return connection
 
 
 class Answering(Worker):  # type: ignore[misc]
@@ -125,7 +137,8 @@ class Answering(Worker):  # type: ignore[misc]
         if not isinstance(self.wsgi, Flask):
             super().handle_error(req, client, addr, exc)
             return
-        reference = errors.reference({})
+        sent, path = (dict(req.headers), unquote(req.path or "/")) if req else ({}, "/")
+        reference = errors.reference({"HTTP_X_REQUEST_ID": sent.get("X-REQUEST-ID", "")})
         extra = {"request_id": reference, "status": (status := _status(exc)), "remote_addr": addr and addr[0]}
         log = logging.getLogger("gunicorn.error")
         if status == 500:
@@ -133,7 +146,7 @@ class Answering(Worker):  # type: ignore[misc]
         else:
             log.info("Invalid request: %s", exc, extra=extra)
         with suppress(OSError):
-            client.sendall(_refusal(self.wsgi, status, reference))
+            client.sendall(_refusal(self.wsgi, status, path, reference))
 
 
 def _status(error: Exception) -> int:
@@ -155,8 +168,8 @@ _STATUSES: dict[type[Exception], int] = {
 }
 
 
-def _refusal(app: Flask, status: int, reference: str) -> bytes:
-    headers, body = fallback.answer(app, status, "/", reference)
+def _refusal(app: Flask, status: int, path: str, reference: str) -> bytes:
+    headers, body = fallback.answer(app, status, path, reference)
     present = {name for name, _ in headers}
     headers += [header for header in SECURITY_HEADERS if header[0] not in present]
     lines = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}", "Connection: close"]
@@ -169,10 +182,11 @@ def _let_go(client: socket.socket) -> None:
     with suppress(OSError):
         client.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + LINGER
-        while (left := deadline - time.monotonic()) > 0:
-            client.settimeout(left)
-            if not client.recv(65536):
-                break
+        with suppress(TimeoutError):
+            while (left := deadline - time.monotonic()) > 0:
+                client.settimeout(left)
+                if not client.recv(65536):
+                    break
         client.shutdown(socket.SHUT_RD)
 
 
@@ -195,11 +209,15 @@ class Threads(Answering, ThreadWorker):  # type: ignore[misc]
             try:
                 conn.data_ready = bool(conn.sock.recv(1, socket.MSG_PEEK))
             except OSError:
-                conn.timeout = time.monotonic() + self.cfg.keepalive
-                self.pending_conns.append(conn)
-                self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+                self._wait_for(conn)
                 return
+        conn.sock.begin()
         super().enqueue_req(conn)
+
+    def _wait_for(self, conn: TConn) -> None:
+        conn.timeout = time.monotonic() + LONGEST
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def murder_pending(self) -> None:
         if not self.alive:  # gunicorn would wait for them to begin, as long as for requests to end

@@ -169,10 +169,11 @@ def test_stalled_clients_hold_up_nobody_and_are_ended(serve: Serve, stall: str) 
 
 
 @stall_row
-def test_clients_that_do_not_read_hold_up_nobody_and_are_ended(serve: Serve) -> None:
+def test_clients_that_do_not_read_are_ended(serve: Serve) -> None:
+    """As many as there are threads: until then others have to wait."""
     service = serve(VIEWS, WEB_CONCURRENCY="2")
     with ExitStack() as stack:
-        ids = [new_id() for _ in range(16)]
+        ids = [new_id() for _ in range(8)]
         for request_id in ids:
             client = stack.enter_context(service.connect())
             client.sendall(raw("GET", "/long", f"X-Request-ID: {request_id}"))
@@ -181,6 +182,54 @@ def test_clients_that_do_not_read_hold_up_nobody_and_are_ended(serve: Serve) -> 
     assert service.stop() == 0
     assert {record["level"] for record in service.log()} == {"info"}
     assert service.kent.events(service.port) == []
+
+
+def test_slow_but_steady_download_arrives(service: Service) -> None:
+    """30 kB a second for as long as nobody else would wait: more than UNREAD of workers.py, twice."""
+    with service.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        connection.sendall(raw("GET", "/long", f"X-Request-ID: {(request_id := new_id())}"))
+        for _ in range(120):
+            assert len(connection.recv(3000))
+            time.sleep(0.1)
+        reset(connection)
+    assert service.access(request_id)["duration_ms"] > 12_000
+
+
+@pytest.mark.parametrize("drip", [1, 100])
+def test_stalled_upload_is_ended_however_fast_it_began(service: Service, drip: int) -> None:
+    """Its speed at first buys little time later."""
+    with service.connect() as connection:
+        connection.sendall(raw("POST", "/data", "Content-Length: 1000000", body=b"x" * 900_000))
+        deadline = time.monotonic() + TIMEOUT
+        while not is_ended(connection, b"x" * drip):
+            assert time.monotonic() < deadline
+            time.sleep(1)
+
+
+@pytest.mark.parametrize("url", ["/unknown", "/", "/api/posts"])
+def test_body_that_nobody_read_is_no_request(service: Service, url: str) -> None:
+    """What comes late of it would be, if the connection went on: request smuggling, RFC 9112 section 11.2."""
+    with service.connect() as connection:
+        connection.sendall(raw("POST", url, "Content-Length: 200"))
+        assert read_answer(connection).status >= 400
+        time.sleep(2)
+        with suppress(ConnectionError):
+            connection.sendall(raw("GET", "/healthz", f"X-Request-ID: {(smuggled := new_id())}"))
+            assert connection.recv(1000) == b""
+    assert service.log(smuggled) == []
+
+
+def test_slow_body_of_each_request_on_a_connection_arrives(service: Service) -> None:
+    with service.connect() as connection:
+        for _ in range(4):
+            connection.sendall(raw("POST", "/data", "Content-Length: 5"))
+            time.sleep(0.6)
+            connection.sendall(b"whole")
+            try:
+                assert read_answer(connection).json == {"received": 5}
+            except ConnectionError:
+                break  # of a sync worker, which keeps no connection
 
 
 def is_ended(client: socket.socket, drop: bytes) -> bool:

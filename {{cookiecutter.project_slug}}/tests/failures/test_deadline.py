@@ -2,10 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,29 @@ def test_stuck_view_is_ended_by_its_deadline_in_every_worker(
     assert_ends(service, "endless_statement")
     assert_ends(service, "call", 504)
     assert service.workers() == workers
+
+
+def test_requests_that_wait_for_a_thread_are_not_lost_at_sigterm(serve: Serve, database: str) -> None:
+    """Four times as many as there are threads: each has waited long enough when its turn comes."""
+    service = serve(VIEWS, DATABASE_URL=database, REQUEST_DEADLINE="2", **LONG)
+    with ThreadPoolExecutor(16) as clients:
+        asked = [clients.submit(service.get, "/endless_statement") for _ in range(16)]
+        time.sleep(1)  # until they are under way
+        service.process.send_signal(signal.SIGTERM)
+        assert {answer.result().status for answer in asked} == {503}
+    assert service.process.wait(TIMEOUT) == 0
+
+
+def test_sqlite_file_that_another_process_has_for_itself(serve: Serve) -> None:
+    service = serve(REQUEST_DEADLINE="1", DATABASE_LOCK_TIMEOUT="600")
+    with closing(sqlite3.connect(service.folder / "instance/service.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        begun = time.monotonic()
+        assert_ended(service.get("/api/posts"), 503, FORMS["/api"])
+        assert service.get("/readyz").status == 503
+        assert time.monotonic() - begun < TIMEOUT / 2
+    assert service.get("/api/posts").status == 200
 
 
 # A server that hangs while its kernel acknowledges

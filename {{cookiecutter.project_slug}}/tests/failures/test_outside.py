@@ -11,8 +11,10 @@ from .service import FORMS, Service, assert_error, new_id, raw, read_answer
 
 pytestmark = pytest.mark.failure("a hook, an error handler or a stream fails")
 VIEWS = """
+import io
 import sys
-from flask import Response, abort, g, request
+from flask import Response, abort, current_app, g, request, send_file
+from werkzeug.wsgi import wrap_file
 
 def fails(where):
     if request.path.endswith(where):
@@ -20,6 +22,8 @@ def fails(where):
 
 @app.teardown_request
 def teardown(error):
+    if request.method == "HEAD" and request.path == "/teardown":
+        raise LookupError("secret")
     fails("teardown")
 
 @app.teardown_appcontext
@@ -60,6 +64,18 @@ def handled(): abort(418)
 def leave(): sys.exit(3)
 
 @both
+def panic(): raise BaseException("secret")
+
+@both
+def name(): return Response("done", headers={"X Price": "1"})
+
+@both
+def unreadable():
+    class Broken(io.BytesIO):
+        def read(self, size=-1): raise OSError(5, "secret")
+    return send_file(Broken(), "text/plain")
+
+@both
 def header():
     price = "1 \\x00 2" if request.path.startswith("/api") else "1 \\N{EURO SIGN}"
     return Response("done", headers={"X-Price": price})
@@ -91,6 +107,28 @@ def backend(): return Response(parts(OSError(104, "secret")))  # what gunicorn t
 @both
 def stop(): return Response(parts(SystemExit(3)))
 
+class Truncated(io.BytesIO):
+    def read(self, size=-1):
+        data = super().read(size)
+        self.truncate(0)
+        return data
+
+@both
+def short():
+    file = wrap_file(request.environ, Truncated(bytes(100_000)))
+    return Response(file if "api" in request.path else iter(["x" * 1000]), headers={"Content-Length": "100000"})
+
+@both
+def none(): return Response(iter([b"x" * 1000, None]), direct_passthrough=True)
+
+@both
+def logged():
+    try:
+        raise TimeoutError("of what a view has caught")
+    except OSError as error:
+        current_app.logger.exception(error)
+    return "well"
+
 @both
 def closing():
     response = Response("whole")
@@ -104,10 +142,12 @@ BEFORE_THE_ANSWER = [
     "before_request",
     "handled",
     "leave",
+    "panic",
     "header",
+    "unreadable",
     "early",
 ]
-AMID_THE_ANSWER = ["late", "sized", "backend", "stop"]
+AMID_THE_ANSWER = ["late", "sized", "backend", "stop", "short", "none"]
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +205,30 @@ def test_failure_after_a_whole_answer_is_told_and_spares_it(service: Service) ->
         answer = service.get(f"{path}/closing", X_Request_ID=ids[path])
         assert (answer.status, answer.body) == (200, b"whole")
     assert_told_once(service, *ids.values())
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_header_that_gunicorn_refuses_is_a_clean_500(serve: Serve, worker: dict[str, str], path: str) -> None:
+    """It comes too late for one event: the SDK reports it too."""
+    service = serve(VIEWS, **worker)
+    answer = service.get(f"{path}/name", X_Request_ID=(request_id := new_id()))
+    assert_error(answer, 500, FORMS[path])
+    assert answer.request_id == request_id
+    (record,) = wait_for(lambda: failures(service, request_id))
+    assert record["level"] == "error"
+
+
+def test_what_a_view_logs_itself_stays_an_error(service: Service) -> None:
+    answer = service.get("/logged")
+    assert answer.status == 200
+    (record,) = wait_for(lambda: failures(service, answer.request_id))
+    assert (record["level"], record["event"]) == ("error", "of what a view has caught")
+
+
+def test_failure_of_a_head_request_has_no_body(service: Service) -> None:
+    answer = service.ask("HEAD", "/teardown")
+    assert (answer.status, answer.body) == (500, b"")
+    assert [record["level"] for record in failures(service, answer.request_id)] == ["error"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

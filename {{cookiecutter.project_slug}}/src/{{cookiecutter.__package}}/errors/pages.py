@@ -42,7 +42,8 @@ class Pages:
         self.folder = folder
 
     def __call__(self, error: HTTPException) -> Response:
-        edition, environ, detail = self.edition(current_app), request.environ, sentence(error)
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        edition, environ, detail = self.edition(app), request.environ, sentence(error)
         language = _preferred(environ.get("HTTP_ACCEPT_LANGUAGE", "")[:200], edition.languages)
         page = edition.page(language, str(error.code))
         said = f'<p lang="{edition.languages[0]}" dir="auto">{escape(detail)}</p>' if detail else ""
