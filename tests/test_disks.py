@@ -98,8 +98,9 @@ def test_corrupt_file(store_on: StoreOn, project: Path, tmp_path: Path, start: i
 def test_read_only_file(store_on: StoreOn, project: Path, tmp_path: Path) -> None:
     shutil.copy(project / "migrated.db", tmp_path)
     store = store_on(f"sqlite:///file:{tmp_path}/migrated.db?mode=ro&uri=true")
-    store.assert_fails(500, "SQLITE_READONLY", method="POST", SQL=INSERT.format("'slug'", "'precious'"))
     store.assert_reads()
+    store.assert_fails(500, "SQLITE_READONLY", method="POST", SQL=INSERT.format("'slug'", "'precious'"))
+    store.assert_not_ready("The disk of the database fails: SQLITE_READONLY")
 
 
 def test_file_that_cannot_be_opened(store_on: StoreOn, project: Path, tmp_path: Path) -> None:

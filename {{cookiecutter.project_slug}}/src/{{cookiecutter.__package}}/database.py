@@ -309,7 +309,7 @@ class Disk:
 
     def hear(self, context: ExceptionContext) -> None:
         code = _code(context.original_exception)
-        if code.startswith(FAILING):
+        if code.startswith(FAILING) and not code.startswith(FULL):
             self._code, self._until = code, monotonic() + DOUBT
 
     def forget(self, _: Connection) -> None:

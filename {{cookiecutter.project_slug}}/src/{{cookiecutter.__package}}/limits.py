@@ -12,7 +12,7 @@ from flask import Flask, Response, after_this_request, current_app, request
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
 
-from . import errors, reporting
+from . import errors
 from .database import SAFE_METHODS
 
 limiter = Limiter(get_remote_address, swallow_errors=True)
@@ -79,7 +79,10 @@ def _add_headers(response: Response) -> Response:
 
 def _once_a_minute(record: logging.LogRecord) -> bool:
     """Whether to log that the storage has failed: it does so with every request."""
-    return _told.meet(record).held_back is not None
+    passes = record.created >= _silent_until[0]
+    if passes:
+        _silent_until[0] = record.created + 60
+    return passes
 
 
-_told = reporting.Causes()
+_silent_until = [0.0]
