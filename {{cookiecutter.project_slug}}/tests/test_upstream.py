@@ -103,7 +103,7 @@ IN_AN_HOUR = http_date(datetime.now(UTC) + timedelta(hours=1))
         (503, "0", 503, "1"),
         (503, "86400", 503, "60"),
         (503, "9" * 5000, 503, "60"),
-        (503, IN_AN_HOUR, 503, "60"),
+        pytest.param(503, IN_AN_HOUR, 503, "60", id="in an hour"),
         (503, "Sun, 06 Nov 1994 08:49:37 GMT", 503, "1"),
         (503, "soon", 503, "60"),
         (503, None, 502, None),
