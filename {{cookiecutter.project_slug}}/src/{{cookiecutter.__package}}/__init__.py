@@ -1,82 +1,45 @@
-"""The service: an application factory, and the order in which it is assembled."""
+"""The service: an application factory."""
 
-from functools import lru_cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from flask import Flask
-from werkzeug.utils import import_string
 
-if TYPE_CHECKING:
-    from .config import Settings
+from . import api, blog, core, home
+from .api import docs
+from .config import Settings, load
 
 
-def create_app(settings: "Settings | None" = None) -> Flask:
-    """Assemble the service.
+def create_app(settings: Settings | None = None, config: Mapping[str, Any] | None = None) -> Flask:
+    """Create the application.
 
-    :param settings: what to run with. Without them they are read from the environment, ``.env`` and
-        ``SETTINGS_FILE``, and this process logs as they say; a caller with settings of its own, such as
-        a test, keeps its own logging.
+    :param settings: the settings. By default they are read from the environment, ``.env`` and ``SETTINGS_FILE``, and
+        logging is configured for this process. A test passes its own settings and keeps its own logging.
+    :param config: configuration of Flask and of extensions, such as ``{"WTF_CSRF_ENABLED": False}``. Environment
+        variables with the prefix ``FLASK_`` set them too: https://flask.palletsprojects.com/en/stable/config/
     :raises SystemExit: with one line for each setting that is missing or wrong.
     """
-    # Here, so that importing the package is light: a mistake in a room ends neither `flask run` nor `flask doctor`.
-    from . import (
-        bodies,
-        config,
-        database,
-        edge,
-        errors,
-        export,
-        fallback,
-        health,
-        limits,
-        logs,
-        mail,
-        preview,
-        problems,
-        reporting,
-        sentry,
-        site,
-        tokens,
-        upstream,
-    )
-
     if settings is None:
-        settings = config.load()
-        logs.configure(settings)
+        settings = load()
+        core.logging.configure(settings.LOG_LEVEL, settings.LOG_FORMAT == "text")
 
-    app = _new_app(settings)
-    reporting.init_app(app)
-    sentry.init_app(app)
-    mail.init_app(app)
-    database.init_app(app)
-    tokens.init_app(app)
-    limits.init_app(app)
-    upstream.init_app(app)
-    bodies.init_app(app)
-    edge.init_app(app)  # wraps what is there so far: the outermost comes last
-
-    app.register_blueprint(site.bp)
-    app.register_blueprint(problems.bp)
-    app.register_blueprint(health.bp)
-    # The examples, and what they share. To be rid of one, delete its folder, its test and its line.
-    import_string(f"{__name__}.posts")
-    app.register_blueprint(import_string(f"{__name__}.blog:bp"))
-    app.register_blueprint(import_string(f"{__name__}.api:bp"))
-
-    export.init_app(app)
-    preview.init_app(app)
-    errors.init_app(app)  # so late that a blueprint's templates may be error pages too
-    fallback.init_app(app)
-    return app
-
-
-def _new_app(settings: "Settings") -> Flask:
-    app = Flask(__name__, instance_path=str(Path("instance").absolute()))
-    app.config.from_mapping(settings.model_dump())
+    app = core.App(__name__, instance_path=str(Path("instance").absolute()))
+    app.config.update(
+        SESSION_COOKIE_SECURE=not settings.FLASK_DEBUG, SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax"
+    )
+    app.config.from_prefixed_env()
+    app.config.update(settings.model_dump())
+    app.config.update(config or {})
     app.debug = settings.FLASK_DEBUG
-    app.url_map.merge_slashes = False  # a doubled slash is never a redirect
-    app.jinja_env.globals["blueprints"] = app.blueprints  # a page links to those there are
-    # Flask looks whether a function is asynchronous each time it calls one. Once is enough.
-    app.ensure_sync = lru_cache(app.ensure_sync)  # type: ignore[method-assign]
+
+    # Your blueprints. To remove an example, delete its folder, its tests and its line; see README.md.
+    app.register_blueprint(home.bp)
+    app.register_blueprint(blog.bp)
+    app.register_blueprint(api.bp)
+    app.register_blueprint(docs.bp)
+
+    # Your extensions: login_manager.init_app(app), csrf.init_app(app), ...
+
+    core.init_app(app)  # last, when all blueprints are registered
     return app

@@ -1,18 +1,22 @@
-"""``python -m`` this package: the development server, in one process.
+"""Run the development server in one process: ``python -m`` and the name of this package.
 
-The debug mode of Flask, https://flask.palletsprojects.com/en/stable/debugging/
+With ``EXTERNAL_DEBUGGER=1`` it does not catch exceptions, so that the debugger of an editor stops at them:
+https://flask.palletsprojects.com/en/stable/debugging/
 """
 
 import os
 
-os.environ["FLASK_DEBUG"] = os.environ.get("FLASK_DEBUG") or "1"
-
-from . import commands, create_app
+from . import create_app
 
 if __name__ == "__main__":
+    os.environ.setdefault("FLASK_DEBUG", "1")
+    external = os.environ.get("EXTERNAL_DEBUGGER", "") not in ("", "0")
     app = create_app()
-    host, external = app.config["HOST"], app.config["EXTERNAL_DEBUGGER"]
-    if app.debug:
-        commands.refuse_elsewhere(host)
-    debugger = {"use_debugger": app.debug and not external, "passthrough_errors": external}
-    app.run(host, app.config["PORT"], app.debug, load_dotenv=False, use_reloader=False, **debugger)
+    app.run(
+        app.config["HOST"],
+        app.config["PORT"],
+        load_dotenv=False,
+        use_reloader=False,
+        use_debugger=app.debug and not external,
+        passthrough_errors=external,
+    )

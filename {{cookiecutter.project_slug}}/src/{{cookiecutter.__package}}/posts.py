@@ -1,4 +1,4 @@
-"""The example's posts: what there is to publish, shared by the blog and the API."""
+"""The example's posts: model and queries, shared by the blog and the API."""
 
 import re
 import unicodedata
@@ -13,24 +13,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from . import errors
-from .database import Model, UTCDateTime, db, is_unique_violation
+from .core.database import Model, UTCDateTime, db, is_unique_violation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CURSOR = r"^(-[0-9]{1,16}|[0-9]{1,17})-[0-9]{1,10}$"
-
-LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
-"""No control character, and something to see."""
-MAX_ID = 2**31 - 1
-"""Of PostgreSQL's integers; asked for a larger one, it would fail. Not in the URL rule: there Werkzeug answers 405."""
-NO_NUL = r"^[^\x00]*$"
-"""PostgreSQL stores no NUL."""
+LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"  # no control characters, not only spaces
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot store NUL
+MAX_ID = 2**31 - 1  # largest value of a PostgreSQL integer column
 
 
 class Post(Model):
-    """One post. The slug names it in the blog, the id in the API. The version is that of the text, 1 and up."""
+    """A post. Its version starts at 1 and increases with every change."""
 
     __tablename__ = "posts"
-    __table_args__ = (Index(None, "published", "id"), {"sqlite_autoincrement": True})  # an id is never given twice
+    __table_args__ = (Index(None, "published", "id"), {"sqlite_autoincrement": True})  # IDs are never reused
 
     id: Mapped[int] = mapped_column(primary_key=True)
     slug: Mapped[str] = mapped_column(String(200), unique=True)
@@ -42,8 +38,8 @@ class Post(Model):
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
-class Draft(BaseModel):
-    """What somebody wants published."""
+class PostInput(BaseModel):
+    """The fields of a post that a client can set."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"title": "News", "body": "*Good*."}]})
 
@@ -52,22 +48,21 @@ class Draft(BaseModel):
         description="Markdown"
     )
     slug: Annotated[str, StringConstraints(max_length=200, pattern=r"^[\w-]+$")] | None = Field(
-        default=None, description="its name in the blog; made from the title where it is left out"
+        default=None, description="name of the post in its URL; derived from the title if omitted"
     )
 
 
 class SlugTaken(errors.InvalidAPIUsage):
-    """Each post has a slug of its own: its name in the address of its page. Send another ``slug`` or another title."""
-
     code = 409
     type = "/problems/slug-taken"
     title = "Slug taken"
-    description = "There is another post with this slug. Send another slug."
+    description = "Another post has this slug. Send a different slug."
+    documentation = "The slug is the name of a post in the URL of its page. Send a different slug or a different title."
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place between two posts, in the order of :func:`page`: after the post published then, with this id."""
+    """A position in the list of posts, after the post with this date and ID. See :func:`page`."""
 
     published: datetime
     id: int
@@ -77,8 +72,9 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """
-        :raises ValueError: this is not what ``str`` makes of one.
+        """Parse a cursor from its text form.
+
+        :raises ValueError: if the text is not a cursor.
         """
         if not re.fullmatch(CURSOR, text):
             raise ValueError("not a cursor")
@@ -87,64 +83,66 @@ class Cursor:
 
 
 class Page(NamedTuple):
+    """One page of the list of posts."""
+
     posts: Sequence[Post]
-    next: Cursor | None
-    """Where the next page starts; None after the last."""
+    next: Cursor | None  # None on the last page
 
 
 def page(limit: int, cursor: Cursor | None = None) -> Page:
-    """Some posts, newest first. The thousandth page costs what the first costs: an index leads to its place."""
+    """Return a page of posts, newest first. An index makes the last page as fast as the first."""
     query = select(Post).order_by(Post.published.desc(), Post.id.desc()).limit(limit + 1)
     if cursor:
         query = query.where(tuple_(Post.published, Post.id) < tuple_(cursor.published, cursor.id))
-    found = db.session.scalars(query).all()
-    if len(found) <= limit:
-        return Page(found, None)
-    last = found[limit - 1]
-    return Page(found[:limit], Cursor(last.published, last.id))
+    posts = db.session.scalars(query).all()
+    if len(posts) <= limit:
+        return Page(posts, None)
+    last = posts[limit - 1]
+    return Page(posts[:limit], Cursor(last.published, last.id))
 
 
-def by_id(post_id: int, to_change: bool = False) -> Post | None:
-    """The post with this id; None where there is none.
+def get(post_id: int, for_update: bool = False) -> Post | None:
+    """Return the post with this ID, or None.
 
-    :param to_change: hold it for this transaction: nobody else changes it meanwhile.
+    :param for_update: lock the post until the end of the transaction.
     """
-    return db.session.get(Post, post_id, with_for_update=to_change) if post_id <= MAX_ID else None
+    return db.session.get(Post, post_id, with_for_update=for_update) if post_id <= MAX_ID else None
 
 
-def by_slug(slug: str) -> Post | None:
-    """The post with this slug; None where there is none."""
+def get_by_slug(slug: str) -> Post | None:
+    """Return the post with this slug, or None."""
     return db.session.scalar(select(Post).filter_by(slug=slug)) if "\0" not in slug else None
 
 
-def add(draft: Draft, published: datetime | None = None) -> Post:
-    """Publish a post, now unless told when.
+def create(data: PostInput, published: datetime | None = None) -> Post:
+    """Add a post.
 
-    :raises SlugTaken: there is another with its slug.
+    :param published: date of publication; now if omitted.
+    :raises SlugTaken: if another post has its slug.
     """
-    slug = draft.slug or slug_of(draft.title)
-    post = Post(slug=slug, title=draft.title, body=draft.body, published=published or datetime.now(UTC))
+    slug = data.slug or slugify(data.title)
+    post = Post(slug=slug, title=data.title, body=data.body, published=published or datetime.now(UTC))
     db.session.add(post)
     _flush()
     return post
 
 
-def change(post: Post, draft: Draft, published: datetime | None = None) -> None:
-    """Replace title and text, and slug and date if they are given. The version goes up if anything changes.
+def update(post: Post, data: PostInput) -> None:
+    """Replace the title and the body of a post, and its slug if one is sent. Increase the version if it changes.
 
-    :raises SlugTaken: there is another with its slug.
+    :raises SlugTaken: if another post has the slug.
     """
-    post.title, post.body = draft.title, draft.body
-    post.slug, post.published = draft.slug or post.slug, published or post.published
+    post.title, post.body, post.slug = data.title, data.body, data.slug or post.slug
     _flush()
 
 
-def remove(post: Post) -> None:
+def delete(post: Post) -> None:
+    """Delete a post."""
     db.session.delete(post)
 
 
-def slug_of(title: str) -> str:
-    """The letters and digits of a title, joined by ``-``; something made of its bytes where it has none."""
+def slugify(title: str) -> str:
+    """Return the title's letters and digits in lower case, joined by ``-``. A title without any becomes hex digits."""
     words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", title).lower())
     return words.strip("-")[:200] or title.encode(errors="replace").hex()[:16]
 

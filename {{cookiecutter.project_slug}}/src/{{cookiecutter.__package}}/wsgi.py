@@ -1,7 +1,5 @@
-"""The application object for a WSGI server; ``gunicorn.conf.py`` points here."""
+"""The WSGI application for Gunicorn."""
 
 from . import create_app
 
 app = create_app()
-if app.debug:  # no SystemExit: gunicorn would start one worker after another
-    raise RuntimeError("FLASK_DEBUG: a WSGI server is for production; leave it out, or run: flask --debug run")

@@ -1,6 +1,6 @@
-"""JSON for programs, under ``/api``. What goes wrong here is answered with a problem (RFC 9457).
+"""JSON API below ``/api``. Errors are problem details (RFC 9457). Requests that write need a token.
 
-Rules have no trailing slash, so that no request is answered with a redirect. Whatever changes something needs a token.
+URL rules have no trailing slash, so that no request is redirected.
 """
 
 from .views import bp

@@ -1,4 +1,4 @@
-"""What can be wrong with a request to the API. Each type has a page below ``/problems/``."""
+"""Problem types of the API (RFC 9457). Each has a page below ``/problems/``."""
 
 from typing import Self
 
@@ -8,21 +8,20 @@ from .. import errors
 
 
 class InvalidBody(errors.InvalidBody):
-    """The body is JSON, but not what is expected here. Each member of ``errors`` says in ``detail`` what is wrong and
-    in ``pointer`` (RFC 6901) where."""
-
     type = "/problems/invalid-body"
     title = "Invalid body"
+    documentation = (
+        "The body is JSON, but its content is invalid. Each member of errors has a detail and a pointer (RFC 6901) "
+        "to the invalid value."
+    )
 
 
 class InvalidQuery(errors.InvalidAPIUsage):
-    """The query of the URL is not what is expected here. Each member of ``errors`` says in ``detail`` what is wrong
-    and in ``parameter`` where."""
-
     code = 400
     type = "/problems/invalid-query"
     title = "Invalid query"
-    description = "The query is not what is expected here; see errors."
+    description = "The query is invalid; see errors."
+    documentation = "The query of the URL is invalid. Each member of errors has a detail and the name of the parameter."
 
     @classmethod
     def example(cls) -> Self:
@@ -30,23 +29,23 @@ class InvalidQuery(errors.InvalidAPIUsage):
 
 
 class NoSuchPost(NotFound):
-    description = "There is no post with this id."
+    description = "There is no post with this ID."
 
 
-class MatchRequired(errors.InvalidAPIUsage):
-    """To change or delete something, say which version of it you have seen: send the ``ETag`` that came with it as
-    ``If-Match``. So nobody overwrites what somebody else has changed meanwhile."""
-
+class PreconditionRequired(errors.InvalidAPIUsage):
     code = 428
-    type = "/problems/match-required"
-    title = "If-Match required"
-    description = "Send the ETag of the version that you have seen as If-Match."
+    type = "/problems/precondition-required"
+    title = "Precondition required"
+    description = "Send the ETag of the version that you fetched in the If-Match header."
+    documentation = (
+        "To update or delete a resource, send the ETag of the version that you fetched in the If-Match header. "
+        "This prevents overwriting changes that others have made since."
+    )
 
 
-class Changed(errors.InvalidAPIUsage):
-    """What you want to change has been changed since you read it. Read it again, and decide anew."""
-
+class PreconditionFailed(errors.InvalidAPIUsage):
     code = 412
-    type = "/problems/changed"
-    title = "Changed meanwhile"
-    description = "The post has been changed since, or this is not its ETag, quotes included. Read it again."
+    type = "/problems/precondition-failed"
+    title = "Precondition failed"
+    description = "The If-Match header is not the current ETag, quotes included. Fetch the post again before updating."
+    documentation = "The resource has changed since you last fetched it. Fetch it again before updating."

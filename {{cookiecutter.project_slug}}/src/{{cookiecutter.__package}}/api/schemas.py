@@ -1,4 +1,4 @@
-"""What the API takes and gives, and how a request becomes one of these."""
+"""Request and response schemas."""
 
 from datetime import datetime
 from typing import Annotated, TypeVar
@@ -12,8 +12,8 @@ from .problems import InvalidBody, InvalidQuery
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Post(BaseModel):
-    """A post, as the API shows it."""
+class PostOutput(BaseModel):
+    """A post."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -25,71 +25,57 @@ class Post(BaseModel):
 
 
 class PostList(BaseModel):
-    """One page of posts."""
+    """A page of posts."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    posts: list[Post]
-
-
-class Comment(BaseModel):
-    """A comment on a post, as another system keeps it."""
-
-    author: str
-    body: str
-    published: datetime
-
-
-class CommentList(BaseModel):
-    """The comments on a post."""
-
-    comments: list[Comment]
+    posts: list[PostOutput]
 
 
 class PostsQuery(BaseModel):
-    """The query of ``GET /api/posts``."""
+    """Query parameters of ``GET /api/posts``."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=20, ge=1, le=100, description="how many posts, at most")
+    limit: int = Field(default=20, ge=1, le=100, description="maximum number of posts")
     cursor: Annotated[str, StringConstraints(pattern=posts.CURSOR)] | None = Field(
-        default=None, description="where the page starts, as the Link header of the page before says"
+        default=None, description="start of the page, from the Link header of the previous page"
     )
 
 
 class Problem(BaseModel):
-    """A problem detail (RFC 9457). A type may have more members."""
+    """A problem detail (RFC 9457). A problem type can add members."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(description="the type; below /problems/ it has a page that explains it")
+    type: str = Field(description="problem type; a URL below /problems/ is the page that documents it")
     title: str
     status: int
-    detail: str = Field(default="", description="what happened and what to do")
-    errors: list[dict[str, str]] = Field(default=[], description="what is wrong, and where in body or query")
-    reference: str = Field(description="to be given when asking for help")
+    detail: str = Field(default="", description="what happened and how to fix it")
+    errors: list[dict[str, str]] = Field(default=[], description="invalid values of the body or the query")
+    request_id: str = Field(description="ID of the request, for support")
 
 
 def read_body(model: type[Model]) -> Model:
-    """The JSON body of the current request.
+    """Parse and validate the JSON body of the current request.
 
-    :raises BadRequest: 400, the body is not JSON.
-    :raises UnsupportedMediaType: 415, it does not say that it is JSON.
-    :raises InvalidBody: 422, it is JSON, but not what the model describes.
+    :raises BadRequest: 400, the body is not valid JSON.
+    :raises UnsupportedMediaType: 415, the content type is not JSON.
+    :raises InvalidBody: 422, the body does not match the model.
     """
     try:
         return model.model_validate(request.get_json())
     except ValidationError as error:
-        raise InvalidBody([(problem["loc"], problem["msg"]) for problem in error.errors()]) from None
+        raise InvalidBody([(item["loc"], item["msg"]) for item in error.errors()]) from None
 
 
 def read_query(model: type[Model]) -> Model:
-    """The query of the current request.
+    """Parse and validate the query of the current request.
 
-    :raises InvalidQuery: 400, it is not what the model describes.
+    :raises InvalidQuery: 400, the query does not match the model.
     """
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:
-        members = [{"detail": problem["msg"], "parameter": problem["loc"][0]} for problem in error.errors()]
+        members = [{"detail": item["msg"], "parameter": item["loc"][0]} for item in error.errors()]
         raise InvalidQuery(payload={"errors": members}) from None

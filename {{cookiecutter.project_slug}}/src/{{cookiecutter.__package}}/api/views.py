@@ -1,23 +1,32 @@
-from flask import Blueprint, Response, abort, current_app, request, url_for
+"""Endpoints of the API."""
+
+from flask import Blueprint, Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadGateway, GatewayTimeout
 
-from .. import errors, limits, posts, tokens, upstream
-from ..database import db, transaction
-from .openapi import document, operation
-from .problems import Changed, InvalidBody, InvalidQuery, MatchRequired, NoSuchPost
-from .schemas import CommentList, Post, PostList, PostsQuery, read_body, read_query
+from .. import errors, posts
+from ..comments import CommentList, UpstreamNotConfigured, get_comments
+from ..core.database import db, transaction
+from ..posts import PostInput, SlugTaken
+from . import auth, docs, limits
+from .docs import describe
+from .problems import InvalidBody, InvalidQuery, NoSuchPost, PreconditionFailed, PreconditionRequired
+from .schemas import PostList, PostOutput, PostsQuery, read_body, read_query
 
-bp = Blueprint("api", __name__, url_prefix="/api")
-errors.claim(bp, errors.problem)
-bp.before_request(limits.check)
-bp.before_request(tokens.check)
+UPDATE_PROBLEMS = [NoSuchPost, PreconditionRequired, PreconditionFailed]
+UPSTREAM_PROBLEMS = [UpstreamNotConfigured, BadGateway, GatewayTimeout]
+
+bp = Blueprint("api", __name__, url_prefix="/api", cli_group=None)
+errors.register_renderer(bp, errors.render_problem)
+bp.before_request(limits.enforce_limit)
+bp.before_request(auth.require_token)
+bp.cli.add_command(auth.cli)
 
 
 @bp.get("/posts")
-@operation(query=PostsQuery, answers={200: PostList}, headers=["Link"], problems=[InvalidQuery])
+@describe("List posts, newest first", {200: PostList}, headers=["Link"], query=PostsQuery, problems=[InvalidQuery])
 def list_posts() -> ResponseReturnValue:
-    """List posts, newest first. The Link header leads to the next page."""
+    """List posts. The Link header has the URL of the next page."""
     query = read_query(PostsQuery)
     page = posts.page(query.limit, posts.Cursor.parse(query.cursor) if query.cursor else None)
     response = _json(PostList.model_validate(page))
@@ -27,92 +36,106 @@ def list_posts() -> ResponseReturnValue:
 
 
 @bp.post("/posts")
-@operation(body=posts.Draft, answers={201: Post}, headers=["ETag", "Location"], problems=[InvalidBody, posts.SlugTaken])
+@describe("Create a post", {201: PostOutput}, ["ETag", "Location"], body=PostInput, problems=[InvalidBody, SlugTaken])
 @transaction
 def create_post() -> ResponseReturnValue:
-    """Publish a post."""
-    post = posts.add(read_body(posts.Draft))
-    response = _shown(post)
+    """Create a post.
+
+    :raise 409: if another post has the slug.
+    """
+    post = posts.create(read_body(PostInput))
+    response = _post_response(post)
     response.headers["Location"] = url_for(".get_post", post_id=post.id)
     return response, 201
 
 
 @bp.get("/posts/<int:post_id>")
-@operation(answers={200: Post, 304: None}, headers=["ETag"], problems=[NoSuchPost, Changed])
+@describe("Get a post", {200: PostOutput, 304: None}, headers=["ETag"], problems=[NoSuchPost, PreconditionFailed])
 def get_post(post_id: int) -> ResponseReturnValue:
-    """Read a post."""
-    post = posts.by_id(post_id) or abort(404, NoSuchPost.description)
-    _refuse_changed(post)
-    response = _shown(post)
+    """Get a post.
+
+    :raise 404: if the post does not exist.
+    :raise 412: if the If-Match header does not have the current ETag.
+    """
+    post = posts.get(post_id) or abort(404, NoSuchPost.description)
+    _check_if_match(post)
+    response = _post_response(post)
     if request.if_none_match.contains_weak(str(post.version)):
         response.status_code = 304
     return response
 
 
 @bp.get("/posts/<int:post_id>/comments")
-@operation(answers={200: CommentList}, problems=[NoSuchPost, upstream.NotSetUp, BadGateway, GatewayTimeout])
+@describe("List the comments on a post", {200: CommentList}, problems=[NoSuchPost, *UPSTREAM_PROBLEMS])
 def list_comments(post_id: int) -> ResponseReturnValue:
-    """List the comments on a post. Another system keeps them."""
-    posts.by_id(post_id) or abort(404, NoSuchPost.description)
-    db.session.rollback()  # nobody waits for another system with a connection in hand
-    return _json(upstream.get(CommentList, f"posts/{post_id}/comments"))
+    """List the comments on a post, from the upstream service.
+
+    :raise 404: if the post does not exist, or no upstream service is configured.
+    """
+    posts.get(post_id) or abort(404, NoSuchPost.description)
+    db.session.rollback()  # release the connection before waiting for the upstream service
+    return _json(get_comments(post_id))
 
 
 @bp.put("/posts/<int:post_id>")
-@operation(
-    body=posts.Draft,
-    answers={200: Post},
+@describe(
+    "Replace the title, the body and, if sent, the slug of a post",
+    {200: PostOutput},
     headers=["ETag"],
-    problems=[InvalidBody, posts.SlugTaken, NoSuchPost, MatchRequired, Changed],
+    body=PostInput,
+    problems=[InvalidBody, SlugTaken, *UPDATE_PROBLEMS],
 )
 @transaction
 def replace_post(post_id: int) -> ResponseReturnValue:
-    """Replace title, text and, if it is given, the slug of a post."""
-    draft = read_body(posts.Draft)
-    post = _matching(post_id)
-    posts.change(post, draft)
-    return _shown(post)
+    """Replace a post. For other errors see :func:`_get_for_update`.
+
+    :raise 409: if another post has the slug.
+    """
+    data = read_body(PostInput)
+    post = _get_for_update(post_id)
+    posts.update(post, data)
+    return _post_response(post)
 
 
 @bp.delete("/posts/<int:post_id>")
-@operation(answers={204: None}, problems=[NoSuchPost, MatchRequired, Changed])
+@describe("Delete a post", {204: None}, problems=UPDATE_PROBLEMS)
 @transaction
 def delete_post(post_id: int) -> ResponseReturnValue:
-    """Delete a post."""
-    posts.remove(_matching(post_id))
+    """Delete a post. For errors see :func:`_get_for_update`."""
+    posts.delete(_get_for_update(post_id))
     return "", 204
 
 
 @bp.get("/openapi.json")
 def openapi() -> ResponseReturnValue:
-    """This API in OpenAPI 3.1."""
-    return document(current_app._get_current_object(), request.script_root)  # type: ignore[attr-defined]
+    """Return the OpenAPI document."""
+    return docs.openapi(request.script_root)
 
 
-def _json(model: Post | PostList | CommentList) -> Response:
+def _json(model: PostOutput | PostList | CommentList) -> Response:
     return Response(model.model_dump_json() + "\n", mimetype="application/json")
 
 
-def _shown(post: posts.Post) -> Response:
-    response = _json(Post.model_validate(post))
+def _post_response(post: posts.Post) -> Response:
+    response = _json(PostOutput.model_validate(post))
     response.set_etag(str(post.version))
     return response
 
 
-def _matching(post_id: int) -> posts.Post:
-    """The post to change, if the client has seen its present version (RFC 9110 section 13.1.1).
+def _get_for_update(post_id: int) -> posts.Post:
+    """Return a post if the If-Match header has its current ETag (RFC 9110 section 13.1.1).
 
-    :raises MatchRequired: it does not say what it has seen.
-    :raises NotFound: there is no such post.
-    :raises Changed: it has seen another version.
+    :raise 404: if the post does not exist.
+    :raise 412: if the ETag is not current.
+    :raise 428: if there is no If-Match header.
     """
     if "If-Match" not in request.headers:
-        raise MatchRequired
-    post = posts.by_id(post_id, to_change=True) or abort(404, NoSuchPost.description)
-    _refuse_changed(post)
+        raise PreconditionRequired
+    post = posts.get(post_id, for_update=True) or abort(404, NoSuchPost.description)
+    _check_if_match(post)
     return post
 
 
-def _refuse_changed(post: posts.Post) -> None:
+def _check_if_match(post: posts.Post) -> None:
     if "If-Match" in request.headers and str(post.version) not in request.if_match:
-        raise Changed
+        raise PreconditionFailed

@@ -1,4 +1,4 @@
-"""Pages for people, under ``/blog``. What goes wrong here is answered with a page."""
+"""HTML pages below ``/blog``. Errors are HTML pages too."""
 
 from .views import bp
 

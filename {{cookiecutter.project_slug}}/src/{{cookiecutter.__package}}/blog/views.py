@@ -1,20 +1,24 @@
+"""Pages of the blog."""
+
 from flask import Blueprint, abort, render_template, request
 
 from .. import errors, posts
-from .importing import cli
 from .markdown import html
 
 POSTS_PER_PAGE = 20
 
-bp = Blueprint("blog", __name__, url_prefix="/blog", template_folder="templates", cli_group=None)
-errors.claim(bp, errors.Pages("blog"))
-bp.cli.add_command(cli)
+bp = Blueprint("blog", __name__, url_prefix="/blog", template_folder="templates")
+errors.register_renderer(bp, errors.HTMLRenderer("blog"))
 bp.add_app_template_filter(html, "markdown")
 
 
 @bp.get("/", strict_slashes=False)
 def index() -> str:
-    before = request.args.get("before")  # of the link on the page before
+    """List posts, newest first.
+
+    :raise 404: if the query parameter ``before`` is not a cursor.
+    """
+    before = request.args.get("before")
     try:
         cursor = posts.Cursor.parse(before) if before else None
     except ValueError:
@@ -24,4 +28,8 @@ def index() -> str:
 
 @bp.get("/<slug>")
 def show(slug: str) -> str:
-    return render_template("blog/show.html", post=posts.by_slug(slug) or abort(404))
+    """Show a post.
+
+    :raise 404: if no post has this slug.
+    """
+    return render_template("blog/show.html", post=posts.get_by_slug(slug) or abort(404))

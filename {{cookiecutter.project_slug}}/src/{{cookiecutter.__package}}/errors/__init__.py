@@ -1,28 +1,53 @@
-"""Answers for everything that goes wrong: a page for people, a problem (RFC 9457) for programs.
+"""Error responses for Flask: an HTML page for people, a problem detail (RFC 9457) for programs.
 
-This folder needs Flask alone. Copy it into any application::
+This folder needs Flask only. Copy it into any application; README.md is its manual::
 
     from . import errors
 
-    errors.claim(api, errors.problem)  # the blueprint's URLs, unknown ones included, answer with JSON
-    errors.init_app(app)  # everything else answers with a page, or with JSON to who prefers it
+    errors.register_renderer(api, errors.render_problem)  # errors below the blueprint's URL prefix are JSON
+    app.register_blueprint(api)
+    errors.init_app(app)  # all other errors are pages, or JSON for clients that prefer it
 
-A handler of your own can fall back to ``errors.handle(error)``. And anywhere::
+Raise errors anywhere::
 
     abort(404, "There is no such order.")
     raise errors.InvalidAPIUsage("The quantity must be positive.", payload={"quantity": -1})
 
-Following https://flask.palletsprojects.com/en/stable/errorhandling/
+It implements https://flask.palletsprojects.com/en/stable/errorhandling/
 """
 
-from .causes import InsufficientStorage, MisconfiguredGateway, StorageError, explain, meaning, overloaded
+from .classify import (
+    InsufficientStorage,
+    MisconfiguredGateway,
+    StorageError,
+    classify,
+    service_unavailable,
+    to_http_error,
+)
 from .handlers import handle, init_app
-from .pages import Pages
-from .problems import InvalidAPIUsage, InvalidBody, members, problem
-from .references import reference
+from .pages import HTMLRenderer
+from .prefixes import Renderer, register_renderer, renderer_for
+from .problems import InvalidAPIUsage, InvalidBody, render_problem, to_problem
 from .rendering import STYLE
-from .spaces import Renderer, claim
+from .request_id import request_id
 
-__all__ = ["STYLE", "InsufficientStorage", "InvalidAPIUsage", "InvalidBody", "MisconfiguredGateway", "Pages"]
-__all__ += ["Renderer", "StorageError", "claim", "explain", "handle", "init_app", "meaning", "members", "overloaded"]
-__all__ += ["problem", "reference"]
+__all__ = [
+    "STYLE",
+    "HTMLRenderer",
+    "InsufficientStorage",
+    "InvalidAPIUsage",
+    "InvalidBody",
+    "MisconfiguredGateway",
+    "Renderer",
+    "StorageError",
+    "classify",
+    "handle",
+    "init_app",
+    "register_renderer",
+    "render_problem",
+    "renderer_for",
+    "request_id",
+    "service_unavailable",
+    "to_http_error",
+    "to_problem",
+]

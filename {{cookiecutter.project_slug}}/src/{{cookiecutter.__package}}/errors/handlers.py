@@ -1,99 +1,102 @@
-"""The one handler: every HTTP error, and every crash as the 500 that Flask makes of it, is answered here.
+"""The application's error handler, for HTTP errors and for unhandled exceptions (as ``InternalServerError``).
 
-It is registered for :exc:`HTTPException`, on the application. Not for codes: those would win over a blueprint's
-handler for a class. Not for :exc:`Exception`: then neither Flask's log nor Sentry would hear of a crash.
+It is registered for ``HTTPException``, on the application. It is not registered for status codes, because those would
+override a blueprint's handlers for classes. It is not registered for ``Exception``, because Flask would then neither
+log unhandled exceptions nor send the signal that Sentry uses.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from flask import Flask, Request, Response, current_app, request
-from werkzeug.datastructures import Headers
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from .causes import meaning
-from .pages import Pages
-from .problems import problem
-from .references import reference
-from .spaces import Renderer, owner, prepare, spaces
+from . import export, preview
+from .classify import classify
+from .pages import HTMLRenderer
+from .prefixes import Renderer, add_prefix, prepare, registered_prefixes, renderer_for
+from .problems import render_problem
+from .request_id import request_id
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _CONTENT_HEADERS = ("content-type", "content-length")
-_page = Pages("errors")
+_MEDIA_TYPES = ("text/html", "application/json", "application/problem+json")
+_render_page = HTMLRenderer("errors")
 
 
-def init_app(app: Flask) -> None:
-    """Answer the errors of this application.
+def init_app(app: Flask, renderers: Mapping[str, Renderer] | None = None) -> None:
+    """Handle the errors of an application. Call it last, when all blueprints are registered.
 
-    :param app: its ``config["NOT_FOUND_CACHE_CONTROL"]`` is the Cache-Control of a 404, ``no-store`` where it has none.
-    :raises RuntimeError: an error page cannot be rendered.
+    :param renderers: renderers for URL prefixes without a blueprint, such as ``{"/v1": errors.render_problem}``.
+    :param app: ``app.config["NOT_FOUND_CACHE_CONTROL"]`` is the ``Cache-Control`` of a 404, ``no-store`` by default.
+    :raises RuntimeError: if an error page cannot be rendered.
     """
+    for prefix, renderer in (renderers or {}).items():
+        add_prefix(app, prefix, renderer)
     app.extensions["errors"] = handle
-    prepare(app, _page)
-    for space in spaces(app):
-        prepare(app, space.renderer)
+    prepare(app, _render_page)
+    for registered in registered_prefixes(app):
+        prepare(app, registered.renderer)
     app.register_error_handler(HTTPException, handle)
+    app.cli.add_command(export.cli)
+    if app.debug:
+        app.register_blueprint(preview.bp)
 
 
 def handle(error: HTTPException) -> HTTPException | Response:
-    """The answer: status and headers of the error, body of who owns the URL."""
+    """Return the response for an error. The renderer registered for the URL prefix provides the body."""
     if error.response is not None or error.code is None or not 400 <= error.code <= 599:
-        return error
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # each look through a proxy costs
-    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
-    renderer = owner(app, asked.path)
-    if isinstance(error, InternalServerError) and error.original_exception is not None:
-        return _crash(error, error.original_exception, partial(_answer, app, asked.environ), renderer)
-    return _answer(app, asked.environ, error, renderer)
-
-
-def _crash(
-    error: InternalServerError, original: BaseException, answer: Callable[..., Response], renderer: Renderer | None
-) -> Response:
-    """Nobody answers if this fails, so what can be registered from outside has a last resort: it is ours."""
+        return error  # a redirect, or abort(response)
+    renderer = renderer_for(current_app, request.path) or _render_page
+    if not isinstance(error, InternalServerError) or error.original_exception is None:
+        return _respond(error, renderer)
     try:
-        return answer(meaning(original) or error, renderer)
+        return _respond(classify(error.original_exception) or error, renderer)
     except Exception:
-        current_app.logger.exception("A crash could not be answered as it should be")
-        return answer(error, problem if renderer is problem else None)
+        # Fall back to a generic 500 response if classifying or rendering the exception fails.
+        current_app.logger.exception("Error handler failed; sent a generic 500 response")
+        return _respond(error, renderer if renderer is render_problem else _render_page)
 
 
-def _answer(app: Flask, environ: "WSGIEnvironment", error: HTTPException, renderer: Renderer | None) -> Response:
-    response = (renderer or _negotiated(environ))(error)
-    if error.code and error.code != response.status_code:  # a renderer need not care
+def _respond(error: HTTPException, renderer: Renderer) -> Response:
+    environ = request.environ
+    negotiates = isinstance(renderer, HTMLRenderer)
+    if negotiates and _prefers_json(environ):
+        renderer = render_problem
+    response = renderer(error)
+    if error.code and error.code != response.status_code:
         response.status_code = error.code
-    cache_control = app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
-    _add_headers(response.headers, error.get_headers(environ), cache_control or "no-store", reference(environ))
-    if not renderer:
+    _add_headers(response, error, environ)
+    if negotiates:
         response.headers["Vary"] = ", ".join([*response.headers.getlist("Vary"), "Accept"])
     return response
 
 
-def _negotiated(environ: "WSGIEnvironment") -> Renderer:
-    """A problem for a client that prefers JSON, a page for everyone else (RFC 9110 section 12.5.1)."""
+def _prefers_json(environ: "WSGIEnvironment") -> bool:
+    """Return whether the client prefers JSON to HTML (RFC 9110 section 12.5.1)."""
     if "json" not in environ.get("HTTP_ACCEPT", "").lower():
-        return _page
-    best = request.accept_mimetypes.best_match(["text/html", "application/json", "application/problem+json"])
-    return problem if best and best.endswith("json") else _page
+        return False
+    best = request.accept_mimetypes.best_match(_MEDIA_TYPES)
+    return best is not None and best.endswith("json")
 
 
-def _add_headers(headers: Headers, given: list[tuple[str, str]], cache_control: str, request_id: str) -> None:
-    """The error's own headers, such as Allow or Retry-After, win over those that every error has."""
-    own = [header for header in given if header[0].lower() not in _CONTENT_HEADERS]
+def _add_headers(response: Response, error: HTTPException, environ: "WSGIEnvironment") -> None:
+    """Add the error's own headers, such as Allow or Retry-After, then those that every error response has."""
+    headers = response.headers
+    own = [(name, value) for name, value in error.get_headers(environ) if name.lower() not in _CONTENT_HEADERS]
     for name, _ in own:
-        if name.lower() != "vary":  # the body depends on what the renderer says it does, too
+        if name.lower() != "vary":  # the body varies by the renderer's Vary too
             headers.remove(name)
     for name, value in own:
         headers.add(name, value)
-
+    cache_control = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
     present = {name.lower() for name, _ in headers}
     for name, value in (
-        ("Cache-Control", cache_control),
+        ("Cache-Control", cache_control or "no-store"),
         ("X-Robots-Tag", "noindex"),
-        ("X-Request-ID", request_id),
+        ("X-Request-ID", request_id(environ)),
     ):
         if name.lower() not in present:
             headers.add(name, value)

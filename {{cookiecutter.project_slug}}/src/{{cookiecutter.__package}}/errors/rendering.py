@@ -1,161 +1,206 @@
-"""How templates become error pages. They stand alone: no ``url_for``, no session, no context processor.
+"""Render the error pages at startup, from the templates in the default language and from ``translations/``.
 
-One that cannot be rendered keeps the application from starting.
+The templates are rendered without ``url_for``, session and context processors, so a page cannot fail during an error.
+An error in a template or in a translation stops the start of the application.
 """
 
 import re
+import tomllib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Flask
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import escape
 
-_FOLDER = Path(__file__).parent / "templates"
-STYLE = _FOLDER / "errors/style.css"
-"""The style that stands within each page."""
-OURS = FileSystemLoader(_FOLDER)
-_HOLES = ("reference", "mount_point", "sentence", "retry")
-_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440)
-"""The waits that every ``retry.html`` has words for."""
+_TEMPLATES = Path(__file__).parent / "templates"
+_TRANSLATIONS = Path(__file__).parent / "translations"
+STYLE = _TEMPLATES / "errors/style.css"
+"""Path of the style sheet that is included in each page."""
+BUILTIN_LOADER = FileSystemLoader(_TEMPLATES)
+PLACEHOLDERS = ("request_id", "mount_point", "description", "retry")
+"""Variables of the templates that get their values when an error occurs."""
+RETRY_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440)
+"""Waiting times for which ``retry.html`` has a text."""
+
+_STATUS = r"[45](?:\d\d|xx)"
+_LANGUAGE_KEYS = {"dir": str, "way_home": str, "request_id_label": str, "retry": dict}
+_PAGE_KEYS = {"heading": str, "explanation": list}
 
 
 class Page(NamedTuple):
-    """What a template became."""
+    """A rendered template: the body with placeholders, its Content-Security-Policy, its language tag (RFC 5646)."""
 
     body: bytes
     policy: str
-    """Its Content-Security-Policy."""
     language: str
-    """The tag in ``<html lang="…">`` (RFC 5646); empty where there is none."""
 
 
-class Edition(NamedTuple):
-    """The pages of a folder, and of ``errors`` below it, in all their languages."""
+class PageSet(NamedTuple):
+    """The pages of a template folder in all languages.
+
+    The default language is the first of ``languages``. The keys of ``pages`` are language and status, where ``4xx`` and
+    ``5xx`` stand for the statuses without a page of their own. ``retries`` has a text for each number of minutes.
+    """
 
     languages: tuple[str, ...]
-    """Their tags. The first is that of the templates which stand in no language's folder."""
     pages: Mapping[tuple[str, str], Page]
-    """By language and status: ``404`` and the like, ``4xx`` and ``5xx`` for all others."""
     retries: Mapping[str, Mapping[int, bytes]]
-    """By language and minutes: when to try again, in words."""
 
     def page(self, language: str, status: str) -> Page:
-        """The page for a status, in this language if there is one."""
-        found = self.pages.get((language, status))
-        if found:
-            return found
+        """Return the page for a status in a language, or in the default language if this language has none."""
         family, default = f"{status[0]}xx", self.languages[0]
-        wanted = ((language, family), (default, status))
-        return next((self.pages[key] for key in wanted if key in self.pages), self.pages[default, family])
+        keys = ((language, status), (default, status), (language, family), (default, family))
+        return next(self.pages[key] for key in keys if key in self.pages)
 
 
-_kept: dict[tuple[object, ...], Edition] = {}
-"""Rendering takes a while, and the tests of an application make it many times."""
+def render(app: Flask, folder: str, base: PageSet | None) -> PageSet:
+    """Render all pages of a template folder. Templates of the application override those of this package.
 
-
-def render(app: Flask, folder: str) -> Edition:
-    """The pages of a folder, as the templates are now.
-
-    :raises RuntimeError: a template cannot be rendered.
+    :param base: the pages of ``errors``, used for statuses without a template in ``folder``.
+    :raises RuntimeError: if a template cannot be rendered, or if a translation has a missing or unknown key.
     """
-    loaders = [app.jinja_loader, *(blueprint.jinja_loader for blueprint in app.iter_blueprints()), OURS]
-    present = [loader for loader in loaders if loader]
-    key = (folder, *(stamp for loader in present for stamp in _stamps(loader)))
-    if key not in _kept:
-        if len(_kept) > 20:  # of a long day in debug mode
-            _kept.clear()
-        below = None if folder == "errors" else render(app, "errors")
-        _kept[key] = _edition(folder, ChoiceLoader(present), below)
-    return _kept[key]
+    loaders = [app.jinja_loader, *(blueprint.jinja_loader for blueprint in app.iter_blueprints()), BUILTIN_LOADER]
+    templates = environment(ChoiceLoader([loader for loader in loaders if loader]))
+    names = dict(_template_names(templates, folder))
+    default = base.languages[0] if base else _render_page(templates, names["", "4xx"]).language
+    pages = dict(base.pages) if base else {}
+    pages |= {(default, status): _render_page(templates, name) for (tag, status), name in names.items() if not tag}
+    translations = load_translations()
+    for tag, texts in translations.items():
+        pages |= _translate(templates, folder, names, default, tag, texts)
+    pages |= {(tag, status): _render_own(templates, name, tag) for (tag, status), name in names.items() if tag}
+    retries = base.retries if base else _retry_texts(templates, default, translations)
+    return PageSet((default, *sorted({tag for tag, _ in pages} - {default})), pages, retries)
 
 
-def _stamps(loader: BaseLoader) -> Iterator[object]:
-    """What differs once a template has changed."""
-    if not isinstance(loader, FileSystemLoader):
-        yield loader
-        return
-    for file in (file for path in loader.searchpath for file in Path(path).rglob("*.*")):
-        with suppress(OSError):  # an editor's, gone in a moment
-            yield str(file), file.stat().st_mtime_ns
-
-
-def _edition(folder: str, loader: BaseLoader, below: Edition | None) -> Edition:
-    templates = environment(loader)
-    names = dict(_names(templates, folder))
-    default = below.languages[0] if below else _page(templates, names["", "4xx"]).language
-    pages = dict(below.pages) if below else {}
-    retries = dict(below.retries) if below else {}
-    for (tag, status), name in sorted(names.items()):
-        if tag and tag == default and not _is_ours(templates, names.get(("", status))):
-            continue  # the application has written that page in its default language itself
-        if status == "retry":
-            retries[tag or default] = _retries(templates, name)
-        elif page := _page_in(templates, name, tag, default):
-            pages[tag or default, status] = page
-    return Edition((default, *sorted({tag for tag, _ in pages} - {default})), pages, retries)
-
-
-def _names(templates: Environment, folder: str) -> Iterator[tuple[tuple[str, str], str]]:
-    """The templates of a folder by language tag and status, and ``retry``."""
-    status = r"[45](?:\d\d|xx)|retry" if folder == "errors" else r"[45](?:\d\d|xx)"
-    pattern = re.compile(rf"{re.escape(folder)}/(?:([A-Za-z]{{2,3}}(?:-\w+)*)/)?({status})\.html")
+def _template_names(templates: Environment, folder: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the templates of a folder with their language tag, "" for the default language, and their status."""
+    pattern = re.compile(rf"{re.escape(folder)}/(?:([A-Za-z]{{2,3}}(?:-\w+)*)/)?({_STATUS})\.html")
     for name in templates.list_templates():
         if match := pattern.fullmatch(name):
             yield (match[1] or "", match[2]), name
 
 
-def _is_ours(templates: Environment, name: str | None) -> bool:
-    file = templates.get_template(name).filename if name else None
-    return name is None or (file is not None and Path(file).is_relative_to(_FOLDER))
+def _translate(
+    templates: Environment,
+    folder: str,
+    names: Mapping[tuple[str, str], str],
+    default: str,
+    tag: str,
+    texts: dict[str, Any],
+) -> dict[tuple[str, str], Page]:
+    """Render the pages of a folder in the language of a translation."""
+    pages = {}
+    for status, page_texts in (texts if folder == "errors" else texts.get(folder, {})).items():
+        parent = names.get(("", status), "errors/base.html")
+        is_overridden = tag == default and not _is_builtin(templates, parent)
+        if re.fullmatch(_STATUS, status) and not is_overridden:
+            variables = {"parent": parent, "language": tag, "text": texts | page_texts}
+            pages[tag, status] = _render_page(templates, "errors/translation.html", **variables)
+    return {key: page for key, page in pages.items() if page.language == tag}  # not with a base of one language
 
 
-def _page_in(templates: Environment, name: str, tag: str, default: str) -> Page | None:
-    """None where the base of all pages has but one language.
+def _render_own(templates: Environment, name: str, tag: str) -> Page:
+    """Render a template of the application in a language folder, such as ``errors/fr/404.html``."""
+    page = _render_page(templates, name)
+    if page.language != tag:
+        raise RuntimeError(f'The error page {name} must have <html lang="{tag}">; set its block lang.')
+    return page
 
-    :raises RuntimeError: the page says that it is in another language than its folder.
+
+def _retry_texts(
+    templates: Environment, default: str, translations: Mapping[str, dict[str, Any]]
+) -> Mapping[str, Mapping[int, bytes]]:
+    retries = {
+        tag: {int(minutes): f"<p>{escape(text)}</p>".encode() for minutes, text in texts["retry"].items()}
+        for tag, texts in translations.items()
+    }
+    if default not in retries or not _is_builtin(templates, "errors/retry.html"):
+        retries[default] = {n: _render(templates, "errors/retry.html", minutes=n).encode() for n in RETRY_MINUTES}
+    return retries
+
+
+def _is_builtin(templates: Environment, name: str) -> bool:
+    filename = templates.get_template(name).filename
+    return filename is not None and Path(filename).is_relative_to(_TEMPLATES)
+
+
+def load_translations() -> dict[str, dict[str, Any]]:
+    """Return the texts of each ``translations/LANGUAGE.toml`` by language tag.
+
+    :raises RuntimeError: if a file is not valid TOML, or has a missing or unknown key. It names the file and the key.
     """
-    page = _page(templates, name)
-    if tag and page.language not in (tag, default):
-        raise RuntimeError(f'The error page {name} has to say <html lang="{tag}">, but says "{page.language}".')
-    return page if not tag or page.language == tag else None
+    translations = {}
+    for file in sorted(_TRANSLATIONS.glob("*.toml")):
+        try:
+            translations[file.stem] = texts = tomllib.loads(file.read_text("utf-8"))
+            _check_texts(texts)
+        except ValueError as error:
+            raise RuntimeError(f"{_TRANSLATIONS.name}/{file.name}: {error}") from error
+    return translations
+
+
+def _check_texts(texts: dict[str, Any]) -> None:
+    pages = {key: table for key, table in texts.items() if key not in _LANGUAGE_KEYS}
+    _check_keys("", {key: value for key, value in texts.items() if key not in pages}, _LANGUAGE_KEYS)
+    for minutes, text in texts["retry"].items():
+        if int(minutes) not in RETRY_MINUTES or not isinstance(text, str):
+            raise ValueError(f"wrong value of {minutes} in [retry]")
+    for key, table in pages.items():
+        is_page = re.fullmatch(_STATUS, key) or not isinstance(table, dict)
+        for name, page in ({key: table} if is_page else {f"{key}.{status}": table[status] for status in table}).items():
+            if not isinstance(page, dict) or not re.fullmatch(rf"(\w+\.)?{_STATUS}", name):
+                raise ValueError(f"unknown key {name}")
+            _check_keys(f" in [{name}]", page, _PAGE_KEYS | ({"way_home": str} if "way_home" in page else {}))
+
+
+def _check_keys(where: str, table: dict[str, Any], types: Mapping[str, type]) -> None:
+    for key in table.keys() - types.keys():
+        raise ValueError(f"unknown key {key}{where}")
+    for key, expected in types.items():
+        if key not in table:
+            raise ValueError(f"missing key {key}{where}")
+        if not isinstance(table[key], expected):
+            raise ValueError(f"wrong value of {key}{where}")
 
 
 def environment(loader: BaseLoader) -> Environment:
-    """Where templates are rendered: not in the application's environment, whose globals need a request."""
+    """Return a template environment without the application's globals, which need a request."""
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def _page(templates: Environment, name: str) -> Page:
-    html = _html(templates, name, **{hole: f"\0{hole}\0" for hole in _HOLES})
+def _render_page(templates: Environment, name: str, **variables: Any) -> Page:
+    """Render a template to a page.
+
+    :raises RuntimeError: if the template cannot be rendered, or changes a placeholder.
+    """
+    html = _render(templates, name, **{key: f"\0{key}\0" for key in PLACEHOLDERS}, **variables)
     body = html.replace("%", "%%")
-    for hole in _HOLES:
-        body = body.replace(f"\0{hole}\0", f"%({hole})s")
+    for key in PLACEHOLDERS:
+        body = body.replace(f"\0{key}\0", f"%({key})s")
     if "\0" in body:
-        raise RuntimeError(f"The error page {name} changes one of {', '.join(_HOLES)}: each has to stand as it is.")
-    language = re.search(r"<html\b[^>]*\blang=[\"']?([\w-]+)", html)
-    return Page(body.encode(), policy(html), language[1] if language else "")
+        raise RuntimeError(f"The error page {name} changes one of {', '.join(PLACEHOLDERS)}; use them unchanged.")
+    match = re.search(r"<html\b[^>]*\blang=[\"']?([\w-]+)", html)
+    language = match[1] if match else ""
+    return Page(body.encode(), policy(html), language)
 
 
-def _retries(templates: Environment, name: str) -> Mapping[int, bytes]:
-    return {minutes: _html(templates, name, minutes=minutes).encode() for minutes in _MINUTES}
-
-
-def _html(templates: Environment, name: str, **variables: object) -> str:
+def _render(templates: Environment, name: str, **variables: Any) -> str:
     try:
         return templates.get_template(name).render(variables)
     except Exception as error:
         raise RuntimeError(
-            f"The error page {name} cannot be rendered: {error}. Error pages are rendered at start-up and stand alone:"
-            " they have no url_for, no request and no context processor."
+            f"The error page {variables.get('parent', name)} cannot be rendered: {error}. Error pages are rendered at"
+            " startup, without url_for, request, session and context processors."
         ) from error
 
 
 def policy(html: str) -> str:
-    """The Content-Security-Policy (CSP level 3) that allows the styles in a page, and nothing else."""
+    """Return a Content-Security-Policy (CSP level 3) that allows the style elements of a page and nothing else."""
     styles = re.findall(r"<style\b[^>]*>(.*?)</style>", html, re.DOTALL)
     hashes = [f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" for style in styles]
     style_src = " ".join(hashes or ["'none'"])

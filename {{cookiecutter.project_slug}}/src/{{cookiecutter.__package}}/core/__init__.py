@@ -1,0 +1,27 @@
+"""The machinery of the service: logging, database, request handling, health checks and error reports."""
+
+from flask import Flask
+
+from .. import errors
+from . import cli, database, health, middleware, requests, sentry
+from .logging import App, init_mail
+
+__all__ = ["App", "init_app"]
+
+
+def init_app(app: Flask) -> None:
+    """Add the machinery to an application whose blueprints are registered.
+
+    :raises SystemExit: with one line that says which setting is wrong.
+    """
+    app.url_map.merge_slashes = False  # a doubled slash is a 404, not a redirect
+    app.jinja_env.globals["blueprints"] = app.blueprints  # pages link only to blueprints that are registered
+    app.register_blueprint(health.bp)
+    sentry.init_app(app)
+    init_mail(app)
+    database.init_app(app)
+    requests.init_app(app)
+    cli.init_app(app)
+    errors.init_app(app)
+    middleware.render_last_resort(app)
+    middleware.init_app(app)

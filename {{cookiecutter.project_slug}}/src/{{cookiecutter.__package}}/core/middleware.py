@@ -1,0 +1,137 @@
+"""Middleware around the application: proxies, mount point, request ID, security headers, last-resort 500 response."""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Request, Response
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from werkzeug.exceptions import InternalServerError
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wsgi import ClosingIterator
+
+from .. import errors
+from . import health
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Added to every response that does not set the header itself. CSP level 3, Referrer Policy, Fetch."""
+
+REQUEST_ID_PLACEHOLDER = "request-id-of-the-last-resort-response"
+
+
+def init_app(app: Flask) -> None:
+    """Wrap the application. Call it last: the outermost middleware is added last."""
+    app.session_interface = CookieSessionInterface()
+    application: WSGIApplication = LastResortMiddleware(app.wsgi_app, app)
+    application = RequestMiddleware(application, app.config["TRUSTED_HOSTS"], app.config["APPLICATION_ROOT"])
+    if hops := app.config["PROXY_HOPS"]:
+        application = ProxyFix(application, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
+    app.wsgi_app = application  # type: ignore[method-assign]
+
+
+class RequestMiddleware:
+    """Set the mount point and the request ID, and add the security headers. WSGI middleware (PEP 3333)."""
+
+    def __init__(self, application: "WSGIApplication", trusted_hosts: list[str] | None, application_root: str) -> None:
+        self.application = application
+        self.health_host = (trusted_hosts or ["localhost"])[0].lstrip(".")
+        self.root = application_root.rstrip("/")
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = environ.setdefault("PATH_INFO", "")
+        # A proxy may or may not remove the mount point. One slash only: //a.example is another origin.
+        mount_point = environ.get("SCRIPT_NAME", "").strip("/\\")
+        environ["SCRIPT_NAME"] = f"/{mount_point}" if mount_point else self.root
+        if self.root and not mount_point and f"{path}/".startswith(f"{self.root}/"):
+            environ["PATH_INFO"] = path[len(self.root) :]
+        if environ["PATH_INFO"] in health.PATHS:
+            environ["HTTP_HOST"] = self.health_host  # health checks use an address as the host name
+        request_id = errors.request_id(environ)
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            present = {name.lower() for name, _ in headers}
+            defaults = {**SECURITY_HEADERS, "X-Request-ID": request_id}
+            headers += [(name, value) for name, value in defaults.items() if name.lower() not in present]
+            return start_response(status, headers, exc_info)
+
+        return self.application(environ, start)
+
+
+class LastResortMiddleware:
+    """Log an exception that escapes Flask, such as one in a teardown function, and send a constant 500 response.
+
+    Nothing is sent before the first part of the body exists. An exception after that part is logged by the server,
+    which closes the connection. In debug mode and in tests the exception is passed on. WSGI middleware (PEP 3333).
+    """
+
+    def __init__(self, application: "WSGIApplication", app: Flask) -> None:
+        self.application = application
+        self.app = app
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        started: list[Any] = []
+
+        def start(*arguments: Any) -> Callable[[bytes], object]:
+            started[:] = arguments
+            return _reject_write
+
+        try:
+            body = self.application(environ, start)
+            parts = iter(body)
+            first = next(parts, b"")
+            status, headers = started[:2]
+        except Exception:
+            if self.app.debug or self.app.testing or self.app.config["PROPAGATE_EXCEPTIONS"]:
+                raise
+            self.app.logger.exception("Exception outside of a view; sent a generic 500 response")
+            status, headers, first = self._last_resort(environ)
+            body, parts = (), iter(())
+        start_response(status, headers)
+        return ClosingIterator(chain([first], parts), getattr(body, "close", None))
+
+    def _last_resort(self, environ: "WSGIEnvironment") -> tuple[str, list[tuple[str, str]], bytes]:
+        is_api = errors.renderer_for(self.app, environ["PATH_INFO"]) is errors.render_problem
+        headers, body = self.app.extensions["last_resort"][is_api]
+        body = body.replace(REQUEST_ID_PLACEHOLDER.encode(), errors.request_id(environ).encode())
+        headers = [*headers, ("Content-Length", str(len(body)))]
+        return "500 INTERNAL SERVER ERROR", headers, b"" if environ["REQUEST_METHOD"] == "HEAD" else body
+
+
+def _reject_write(_: bytes) -> object:
+    raise NotImplementedError("The write() callable of PEP 3333 is not supported.")
+
+
+def render_last_resort(app: Flask) -> None:
+    """Render the constant 500 responses: a page (False) and a problem (True)."""
+    with app.test_request_context(headers={"X-Request-ID": REQUEST_ID_PLACEHOLDER}):
+        app.extensions["last_resort"] = {
+            is_api: _to_constant(renderer(InternalServerError()))
+            for is_api, renderer in ((False, errors.HTMLRenderer("errors")), (True, errors.render_problem))
+        }
+
+
+def _to_constant(response: Response) -> tuple[list[tuple[str, str]], bytes]:
+    headers = [(name, value) for name, value in response.headers if name != "Content-Length"]
+    return [*headers, ("Cache-Control", "no-store"), ("X-Robots-Tag", "noindex")], response.get_data()
+
+
+class CookieSessionInterface(SecureCookieSessionInterface):
+    """Flask's sessions, without the cost of a signer for a request without cookies (a fifth of a 404, benchmarks/)."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if app.secret_key and "HTTP_COOKIE" not in request.environ:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if session or session.accessed:
+            super().save_session(app, session, response)

@@ -1,0 +1,123 @@
+"""Request bodies: complete, not too large, and strict JSON (RFC 8259)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+import flask
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110 section 9.2.1)."""
+
+
+def init_app(app: flask.Flask) -> None:
+    app.request_class = Request
+    app.json = StrictJSONProvider(app)
+    app.before_request(reject_large_body)
+    middleware = CompleteBodyMiddleware(app.wsgi_app, app.config["MAX_CONTENT_LENGTH"])
+    app.wsgi_app = middleware  # type: ignore[method-assign]
+
+
+def reject_large_body() -> None:
+    """Reject a request by its Content-Length, before a view runs and without reading the body.
+
+    :raises RequestEntityTooLarge: if the body is longer than MAX_CONTENT_LENGTH (RFC 9110 section 15.5.14).
+    """
+    length = flask.request.content_length
+    if length is not None and length > flask.current_app.config["MAX_CONTENT_LENGTH"]:
+        raise RequestEntityTooLarge
+
+
+class CompleteBodyMiddleware:
+    """Let Werkzeug notice a body that is cut short, so that it answers 400. WSGI middleware (PEP 3333).
+
+    :param application: the WSGI application.
+    :param limit: maximum length of a chunked body, in bytes.
+    """
+
+    def __init__(self, application: "WSGIApplication", limit: int) -> None:
+        self.application = application
+        self.limit = limit
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = ChunkedBody(environ["wsgi.input"], self.limit)
+        elif "CONTENT_LENGTH" in environ:
+            # Set by Gunicorn. With it, Werkzeug does not notice a body that is shorter than Content-Length.
+            environ.pop("wsgi.input_terminated", None)
+        return self.application(environ, start_response)
+
+
+class ChunkedBody:
+    """A chunked body (RFC 9112 section 7.1) that raises an error if it is too long, cut short or malformed.
+
+    Werkzeug answers 400 to an :exc:`OSError` while it reads the body. It does not know Gunicorn's parser errors.
+    """
+
+    def __init__(self, body: BinaryIO, limit: int) -> None:
+        self.body = body
+        self.remaining = limit
+
+    def read(self, size: int = -1) -> bytes:
+        """Read from the body.
+
+        :raises RequestEntityTooLarge: if the body exceeds the limit. Werkzeug would truncate it.
+        :raises OSError: if the body is cut short or malformed.
+        """
+        data = self._read(size)
+        self.remaining -= len(data)
+        if self.remaining <= 0 and self._read(1):
+            raise RequestEntityTooLarge
+        return data
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self.body.read(size)
+        except Exception as error:
+            raise OSError("The chunked body is malformed or cut short.") from error
+
+
+class NotJSON(UnsupportedMediaType):
+    description = "Send the body as application/json."
+
+
+class InvalidJSON(BadRequest):
+    description = "The body is not valid JSON."
+
+
+class Request(flask.Request):
+    """A request with descriptions for invalid JSON."""
+
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
+        """Raise the error for a body that is not JSON.
+
+        :raises UnsupportedMediaType: if the content type is not JSON.
+        :raises BadRequest: if the body cannot be parsed.
+        """
+        if e is None:
+            raise NotJSON
+        raise InvalidJSON from e
+
+
+class StrictJSONProvider(DefaultJSONProvider):
+    """JSON in UTF-8, without NaN and Infinity, and without nesting that is too deep to parse."""
+
+    sort_keys = False
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return super().dumps(obj, **{"allow_nan": False, **kwargs})
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        text = s.decode() if isinstance(s, bytes) else s  # json.loads() would accept UTF-16 and UTF-32
+        try:
+            return super().loads(text, parse_constant=_reject_constant, **kwargs)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

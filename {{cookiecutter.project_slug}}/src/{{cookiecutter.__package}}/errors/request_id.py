@@ -1,0 +1,24 @@
+"""The request ID, as shown on error pages, in the log and in Sentry."""
+
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_KEY = __name__
+_is_valid = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
+
+
+def request_id(environ: "WSGIEnvironment") -> str:
+    """Return the ID of a request: its ``X-Request-ID`` header, or a random one.
+
+    A header is used if it has 1 to 128 characters of ``A-Za-z0-9._-``. The ID is stored in the WSGI environ, so every caller gets the same value.
+    """
+    cached: str | None = environ.get(_KEY)
+    if cached is None:
+        header = environ.get("HTTP_X_REQUEST_ID", "")
+        cached = header if _is_valid(header) else secrets.token_hex(16)
+        environ[_KEY] = environ["HTTP_X_REQUEST_ID"] = cached
+    return cached
