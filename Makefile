@@ -1,23 +1,32 @@
-# make demo       bake the default project into build/my-service and start it on http://127.0.0.1:8000 (PORT changes it)
-# make test       everything that has to pass, the generated project's own tests among it
+# make new        ask the questions and write a project into OUTPUT (default: beside this folder)
+# make demo       start the default project on http://127.0.0.1:8000 (PORT changes it), with a post and a token
+# make check      format, lint and the quick tests: up to 3 minutes
+# make test       the same, and the tests of an installed project: up to 10 minutes
+# make nightly    the other tests: all Pythons, databases, browser, proxies, faults: up to 35 minutes
 # make bench      time and memory against bare Flask, and reading posts against a minimal app, as ratios
-# make pictures   the pictures of the README, taken in Chromium
+# make pictures   take the pictures of the README in Chromium
 
 export PORT ?= 8000
+OUTPUT ?= ..
 DEMO := build/my-service
 UV := $(shell command -v uv || echo $(CURDIR)/.tools/bin/uv)
+PYTEST := $(UV) run pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo test bench pictures
+.PHONY: new demo lint check test nightly bench pictures
+new: $(UV)
+	@$(UV) tool run --quiet cookiecutter --output-dir "$(OUTPUT)" .
+
 demo: $(UV)
 	@python3 -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null \
-		|| { echo "Port $(PORT) cannot be had. Choose another: make demo PORT=8001"; exit 1; }
-	@echo "Baking and installing build/my-service ..."
+		|| { echo "Port $(PORT) is in use. Choose another: make demo PORT=8001"; exit 1; }
+	@echo "Creating and installing build/my-service ..."
 	@rm -rf $(DEMO)
 	@$(UV) tool run --quiet cookiecutter --no-input --output-dir build . >/dev/null
 	@cd $(DEMO) && $(UV) sync --quiet --no-dev
 	@cd $(DEMO) && export SECRET_KEY=$$(python3 -c 'import secrets; print(secrets.token_hex())') LOG_FORMAT=text PATH=.venv/bin:$$PATH \
-		&& flask db upgrade && flask posts import posts/hello.md && TOKEN=$$(flask tokens create demo) \
-		&& echo "Open http://127.0.0.1:$(PORT)/ in a browser, or ask in another terminal for" \
+		&& flask db upgrade && export TOKEN=$$(flask tokens create demo) \
+		&& python -c "$$PUBLISH" \
+		&& echo "Open http://127.0.0.1:$(PORT)/ in a browser, or run in another terminal:" \
 		&& echo "  a page error    curl -i http://127.0.0.1:$(PORT)/no-such-page" \
 		&& echo "  an API error    curl -i http://127.0.0.1:$(PORT)/api/posts/0" \
 		&& echo "  a 405           curl -i -X DELETE http://127.0.0.1:$(PORT)/api/posts" \
@@ -25,10 +34,27 @@ demo: $(UV)
 		&& echo "Ctrl-C stops the service. Its log:" \
 		&& exec gunicorn
 
-test: $(UV)
+define PUBLISH
+import os
+from my_service import create_app
+post = {"title": "Hello", "body": "The *first* post."}
+headers = {"Authorization": "Bearer " + os.environ["TOKEN"]}
+assert create_app().test_client().post("/api/posts", json=post, headers=headers).status_code == 201
+endef
+export PUBLISH
+
+lint: $(UV)
 	$(UV) run ruff format --check
 	$(UV) run ruff check
-	$(UV) run pytest
+
+check: lint
+	$(PYTEST) -m "not slow and not nightly"
+
+test: lint
+	$(PYTEST) -m "not nightly"
+
+nightly: $(UV)
+	$(PYTEST) -m nightly
 
 bench: $(UV)
 	$(UV) run python benchmarks/errors.py
@@ -38,5 +64,5 @@ pictures: $(UV)
 	$(UV) run python tests/pictures.py
 
 $(CURDIR)/.tools/bin/uv:
-	@echo "uv is not installed: bringing it into .tools"
+	@echo "uv is not installed: installing it into .tools"
 	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --target .tools uv

@@ -1,10 +1,6 @@
-"""The applications that are compared. All of them are started from the baked project's own virtual environment.
+"""The applications that are compared. Each runs in the virtual environment of a baked project.
 
-Each function gives a WSGI application with the same routes: a home page, rendered from the same templates, a JSON
-answer under ``/api``, and ``/crash``.
-
-All import what the service imports for its data, which is no matter of errors. The service alone sets it up: the others
-register no extension, and have no database.
+Both have the same routes: a home page from the same templates, JSON below ``/api``, and ``/crash``.
 """
 
 from importlib import import_module
@@ -12,39 +8,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from flask import Blueprint, Flask, current_app, json, jsonify, render_template, request
-from flask.typing import ResponseReturnValue
-from jinja2 import ChoiceLoader, DictLoader
-from werkzeug.exceptions import HTTPException
-from werkzeug.wrappers import Response as WerkzeugResponse
+from flask import Blueprint, Flask, render_template
 
 DATA = (
-    "apispec",
     "flask_alembic",
-    "flask_limiter",
     "flask_sqlalchemy_lite",
     "httpx",
+    "limits",
     "markdown_it",
     "sqlalchemy.dialects.sqlite",
     "stamina",
-    "yaml",
 )
-"""What the service needs for the database, limits, calls of other systems and the two examples."""
-
-for name in DATA:
-    import_module(name)
-
-ERROR_PAGES = {
-    f"{name}.html": f"""{{% extends "layout.html" %}}
-{{% block title %}}{title}{{% endblock %}}
-{{% block content %}}
-<h1>{title}</h1>
-<p>What you asked for cannot be had here.</p>
-<p><a href="{{{{ url_for('site.home') }}}}">Go to the home page</a></p>
-{{% endblock %}}
-"""
-    for name, title in (("404", "Page not found"), ("405", "Method not allowed"), ("500", "Something failed"))
-}
+"""Packages that the service needs for its database, rate limits, upstream service and examples. Bare Flask imports them
+too, so that startup and memory compare the same packages. It does not set them up."""
 
 
 def crash() -> NoReturn:
@@ -52,7 +28,7 @@ def crash() -> NoReturn:
 
 
 def service() -> Flask:
-    """The service in production, from its own WSGI module."""
+    """Return the service in production, from its own WSGI module."""
     from my_service.wsgi import app
 
     app.add_url_rule("/crash", view_func=crash)
@@ -60,52 +36,27 @@ def service() -> Flask:
 
 
 def bare() -> Flask:
-    """Flask as it comes: no error handler, no middleware, no logging configuration."""
+    """Return Flask with a secret key: no error handler, no middleware, no logging configuration."""
+    for name in DATA:
+        import_module(name)
     app = Flask(__name__, root_path=str(_package()))
-    site, problems = Blueprint("site", __name__), Blueprint("problems", __name__, url_prefix="/problems")
+    app.secret_key = "benchmark"
+    home, problems = Blueprint("home", __name__), Blueprint("problems", __name__, url_prefix="/problems")
     blog, api = Blueprint("blog", __name__, url_prefix="/blog"), Blueprint("api", __name__, url_prefix="/api")
-    site.add_url_rule("/", "home", lambda: render_template("home.html", blueprints=app.blueprints))
-    site.add_url_rule("/style.css", "style", lambda: "")
+    home.add_url_rule("/", "index", lambda: render_template("home.html", blueprints=app.blueprints))
+    home.add_url_rule("/style.css", "style", lambda: "")
     problems.add_url_rule("/", "index", lambda: "no problems")
     blog.add_url_rule("/", "index", lambda: "no posts")
     api.add_url_rule("/posts", "list_posts", lambda: {"posts": []})
     api.add_url_rule("/openapi.json", "openapi", lambda: {})
-    for blueprint in (site, problems, blog, api):
+    for blueprint in (home, problems, blog, api):
         app.register_blueprint(blueprint)
     app.add_url_rule("/crash", view_func=crash)
     return app
 
 
-def documentation() -> Flask:
-    """:func:`bare`, with what Flask's documentation shows under "Handling Application Errors", put together.
-
-    Pages rendered from templates for 404, 405 and 500, JSON by path prefix below ``/api``, and JSON for every other
-    HTTP error: https://flask.palletsprojects.com/en/stable/errorhandling/
-    """
-    app = bare()
-    assert app.jinja_loader is not None
-    app.jinja_loader = ChoiceLoader([app.jinja_loader, DictLoader(ERROR_PAGES)])
-    for code in (404, 405, 500):
-        app.register_error_handler(code, _page_or_json)
-    app.register_error_handler(HTTPException, _json)
-    return app
-
-
-def _page_or_json(error: HTTPException) -> ResponseReturnValue:
-    if request.path.startswith("/api/"):
-        return jsonify(error=str(error)), error.code or 500
-    return render_template(f"{error.code}.html", blueprints=current_app.blueprints), error.code or 500
-
-
-def _json(error: HTTPException) -> WerkzeugResponse:
-    response = error.get_response()
-    response.set_data(json.dumps({"code": error.code, "name": error.name, "description": error.description}))
-    response.content_type = "application/json"
-    return response
-
-
 def _package() -> Path:
-    """The folder of the service, whose templates and static files all contestants use."""
+    """Return the folder of the service, whose templates and static files both use."""
     spec = find_spec("my_service")
     assert spec is not None
     assert spec.origin is not None

@@ -1,23 +1,17 @@
-"""What good errors cost: the default project beside bare Flask and beside the handlers of Flask's documentation.
+"""Measure the cost of error handling: the default project compared with bare Flask.
 
-    uv run python benchmarks/errors.py
+    uv run python benchmarks/errors.py [REVISION]
 
-It bakes the project into a temporary folder, installs it with uv, and measures the three applications of
-``contestants.py`` in that one environment:
+It bakes the project into a temporary folder, installs it with uv, and measures the applications of ``contestants.py``.
+With a commit or tag of this repository it measures the default project of that revision too.
 
-- in process, the CPU time of a request: the WSGI call, from the prepared environment to the closed body;
-- start-up: from the first import in a fresh process to the first answer;
-- under gunicorn, the time of a request at full load: the inverse of the requests per second;
-- memory: the resident set of the gunicorn worker after that load.
-
-All import the packages that the service needs for its data, see ``contestants.DATA``: this is about errors.
-
-In each round the applications take turns, so that noise of the machine hits all alike. What is printed are ratios
-within a round, service to other: their median, and the middle half of them. Nothing is asserted: the exit status is 0
-however slow. For Linux; it takes about two minutes.
+The applications take turns within each round, so that other load of the machine affects all of them alike. The output
+is the ratios within a round: their median and, in brackets, the middle half. Nothing is asserted: the exit status is 0
+however slow. For Linux; it takes about three minutes.
 """
 
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -25,78 +19,57 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from in_process import CASES, Case
 from project import environment, install, versions
-from ratios import Round, at_most, spread, take_turns
+from ratios import Round, at_least, at_most, spread, take_turns
 from under_gunicorn import Gunicorn
 
 HERE = Path(__file__).parent
 
-CONTESTANTS = ("service", "bare", "documentation")
-IN_PROCESS, UNDER_GUNICORN = "In process", "Under gunicorn"
-TARGETS = {
-    (IN_PROCESS, "page 404"): 1.0,
-    (IN_PROCESS, "API 404"): 1.0,
-    (IN_PROCESS, "healthy page"): 1.15,
-    (UNDER_GUNICORN, "memory"): 1.5,
-}
-"""The service to bare Flask, at most."""
+STARTUP, MEMORY = "startup, s", "memory, MB"
+TARGETS = {"page 404": 1.0, "API 404": 1.0, "healthy page": 1.15}
+"""CPU time of the service divided by that of bare Flask, at most."""
+SPEED = 0.95
+"""Requests per second of the service divided by those of bare Flask, at least."""
 
 STARTS = 8
-"""How often each contestant is started, in process and under gunicorn."""
+"""Number of times that each contestant is started, in process and under Gunicorn."""
 ROUNDS = 6
-"""How often it is then measured in each case."""
+"""Number of rounds of each case after a start."""
 
 HEADER = """
-Errors of the service, as ratios to bare Flask and to the handlers of Flask's documentation: 1.00 is the same, less is
-better. The median of {rounds} rounds (and the middle half of them). {versions}.
+{versions}. Median of {rounds} rounds (middle half).
 
-In process: CPU time of the WSGI call. Under gunicorn: time of a request at full load, with one worker of 4 threads
-and 4 connections kept alive. All log crashes and access, the service as JSON, the others as Flask and gunicorn do.
-Start-up: first import to first answer. Memory: resident set (RSS) of the worker after that load. All import the
-packages of the service's database, limits, blog and API; only the service has these.
-
-                         to bare Flask        target           to documentation"""
+In process: CPU time of the WSGI call divided by that of bare Flask; less is better. Startup: CPU time from the first
+import to the first response. Memory: resident set after the first response.
+"""
 
 
-class Result(NamedTuple):
+class Contestant(NamedTuple):
+    """An application: its name in the table, the project whose environment it runs in, a function of contestants.py."""
+
     name: str
-    rounds: list[Round]
-
-    def ratios(self, other: str) -> list[float]:
-        """The service to another contestant, round by round."""
-        return [values["service"] / values[other] for values in self.rounds]
-
-
-def main() -> None:
-    print("About two minutes ...", file=sys.stderr)
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        project = install(folder)
-        about = versions(project, "Flask", "gunicorn")
-        sections = {IN_PROCESS: in_process(project, folder), UNDER_GUNICORN: under_gunicorn(project, folder)}
-    print(HEADER.format(rounds=STARTS * ROUNDS, versions=about), *lines(sections), sep="\n")
-
-
-# The measurements
+    project: Path
+    function: str
 
 
 class Process:
     """A contestant in ``in_process.py``. A context manager, which ends it."""
 
-    def __init__(self, project: Path, folder: Path, contestant: str) -> None:
-        self.contestant = contestant
+    def __init__(self, contestant: Contestant) -> None:
+        self.name = contestant.name
         self.child = subprocess.Popen(
-            [project / ".venv/bin/python", HERE / "in_process.py", contestant],
-            cwd=folder,  # the service makes its folder for SQLite in it
+            [contestant.project / ".venv/bin/python", HERE / "in_process.py", contestant.function],
+            cwd=contestant.project,
             env=environment(SECRET_KEY="benchmark"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.start_up = self._read()
+        self.startup = self._read()
+        self.memory = self._read() / 1024
 
     def __enter__(self) -> "Process":
         return self
@@ -105,7 +78,7 @@ class Process:
         self.child.communicate()
 
     def seconds(self, case: Case) -> float:
-        """Seconds of CPU time per request, the mean of one round."""
+        """Return the CPU time of a request in seconds, the mean of one round."""
         assert self.child.stdin is not None
         print(json.dumps(case), file=self.child.stdin, flush=True)
         return self._read()
@@ -116,55 +89,70 @@ class Process:
         try:
             return float(line)
         except ValueError:
-            raise RuntimeError(f"{self.contestant}: {line.strip() or 'ended'}") from None
+            raise RuntimeError(f"{self.name}: {line.strip() or 'ended'}") from None
 
 
-def in_process(project: Path, folder: Path) -> list[Result]:
-    return measure(partial(Process, project, folder), "start-up", lambda process: process.start_up)
+def main() -> None:
+    print("About three minutes ...", file=sys.stderr)
+    with TemporaryDirectory() as name:
+        project = install(Path(name) / "new")
+        contestants = [Contestant("bare", project, "bare"), Contestant("service", project, "service")]
+        if revision := "".join(sys.argv[1:2]):
+            contestants.append(Contestant(revision, install(Path(name) / "revision", revision), "service"))
+        print(HEADER.format(versions=versions(project, "Flask", "gunicorn"), rounds=STARTS * ROUNDS))
+        print(*in_process_lines(in_process(contestants)), sep="\n")
+        print(*gunicorn_lines(under_gunicorn(contestants)), sep="\n")
 
 
-def under_gunicorn(project: Path, folder: Path) -> list[Result]:
-    def start(contestant: str) -> Gunicorn:
-        return Gunicorn(
-            project / ".venv/bin/gunicorn",
-            f"contestants:{contestant}()",
-            folder=project if contestant == "service" else folder,  # the service brings its gunicorn.conf.py
-            log=folder / f"{contestant}.log",
-            environment=environment(SECRET_KEY="benchmark", PYTHONPATH=str(HERE)),
-        )
+def in_process(contestants: list[Contestant]) -> dict[str, list[Round]]:
+    """Measure all cases, startup and memory."""
+    results: dict[str, list[Round]] = {name: [] for name in (*(case.name for case in CASES), STARTUP, MEMORY)}
+    for _ in range(STARTS):  # the memory layout makes one process a few percent faster than the next
+        with ExitStack() as stack:
+            running = [stack.enter_context(Process(contestant)) for contestant in contestants]
+            results[STARTUP].append({process.name: process.startup for process in running})
+            results[MEMORY].append({process.name: process.memory for process in running})
+            for case in CASES:
+                turns: Mapping[str, Callable[[], float]] = {
+                    process.name: partial(process.seconds, case) for process in running
+                }
+                results[case.name] += take_turns(turns, ROUNDS)
+    return results
 
-    return measure(start, "memory", Gunicorn.memory)
 
-
-Running = TypeVar("Running", Process, Gunicorn)
-
-
-def measure(start: Callable[[str], Running], once: str, measure_once: Callable[[Running], float]) -> list[Result]:
-    """All cases, and what is measured once of each process.
-
-    The processes are started several times: the layout of its memory makes one a few percent faster than the next.
-    """
-    results = {name: Result(name, []) for name in (*(case.name for case in CASES), once)}
+def under_gunicorn(contestants: list[Contestant]) -> list[Round]:
+    """Measure the seconds per page 404 under full load. All use the project's ``gunicorn.conf.py`` and access log."""
+    rounds: list[Round] = []
     for _ in range(STARTS):
         with ExitStack() as stack:
-            running = {name: stack.enter_context(start(name)) for name in CONTESTANTS}
-            for case in CASES:
-                turns = {name: partial(process.seconds, case) for name, process in running.items()}
-                results[case.name].rounds.extend(take_turns(turns, ROUNDS))
-            results[once].rounds.append({name: measure_once(process) for name, process in running.items()})
-    return list(results.values())
+            turns = {}
+            for name, project, function in contestants:
+                gunicorn = Gunicorn(
+                    project / ".venv/bin/gunicorn",
+                    f"contestants:{function}()",
+                    folder=project,
+                    log=project / f"{name}.log",
+                    environment=environment(SECRET_KEY="benchmark", PYTHONPATH=str(HERE)),
+                )
+                turns[name] = partial(stack.enter_context(gunicorn).seconds, CASES[0])
+            rounds += take_turns(turns, ROUNDS)
+    return rounds
 
 
-# The table
+def in_process_lines(results: Mapping[str, list[Round]]) -> Iterator[str]:
+    for name, rounds in results.items():
+        ratios = {other: [values[other] / values["bare"] for values in rounds] for other in sorted(rounds[0])}
+        cells = "".join(f"{other} {spread(ratios[other]):<20}" for other in ratios if other != "bare")
+        medians = ", ".join(f"{other} {statistics.median(each[other] for each in rounds):.2f}" for other in ratios)
+        note = medians if name in (STARTUP, MEMORY) else at_most(ratios["service"], TARGETS.get(name))
+        yield f"  {name:<15}{cells}{note}".rstrip()
 
 
-def lines(sections: Mapping[str, list[Result]]) -> Iterator[str]:
-    for title, results in sections.items():
-        yield title
-        for result in results:
-            bare, documentation = result.ratios("bare"), result.ratios("documentation")
-            verdict = at_most(bare, TARGETS.get((title, result.name)))
-            yield f"  {result.name:<23}{spread(bare):<21}{verdict:<17}{spread(documentation)}"
+def gunicorn_lines(rounds: list[Round]) -> Iterator[str]:
+    yield "\nUnder Gunicorn: requests per second of a page 404 divided by those of bare Flask; more is better"
+    for name in sorted(rounds[0].keys() - {"bare"}):
+        ratios = [values["bare"] / values[name] for values in rounds]
+        yield f"  {name:<15}{spread(ratios):<21}{at_least(ratios, SPEED) if name == 'service' else ''}".rstrip()
 
 
 if __name__ == "__main__":

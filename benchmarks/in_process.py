@@ -1,7 +1,8 @@
-"""One contestant in a process of its own, asked for rounds over a pipe: ``python in_process.py NAME``.
+"""Run one contestant in this process, controlled over a pipe: ``python in_process.py NAME``.
 
-It writes its start-up: the seconds from the first import to the first answer. Then, for each :class:`Case` that it
-reads, it answers this request for a fixed time and writes the seconds that one took. All as JSON, a line each.
+It writes its startup, the seconds of CPU time from the first import to the first response, and then its memory in kB.
+For each :class:`Case` that it reads it repeats the request for a fixed time and writes the seconds per request. All as
+JSON, one value a line.
 """
 
 import io
@@ -11,22 +12,23 @@ import sys
 import time
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 SECONDS = 0.02
-"""Length of a round: many requests, yet so short that all contestants meet the same noise of the machine."""
+"""Length of a round: many requests, but short enough that all contestants run under the same load of the machine."""
 
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 JSON = "application/json"
 LANGUAGE = "fa-IR,fa;q=0.9,en-US;q=0.8,en;q=0.7"
-"""As browsers send it. The service answers a page error in Persian."""
+"""As browsers send it. The service responds with an error page in Persian."""
 
 
 class Case(NamedTuple):
-    """A request without a body, and the status of its answer."""
+    """A request without a body, and the status of its response."""
 
     name: str
     method: str
@@ -35,7 +37,7 @@ class Case(NamedTuple):
     status: int
 
     def message(self) -> bytes:
-        """The request as HTTP has it (RFC 9112)."""
+        """Return the request as HTTP/1.1 (RFC 9112)."""
         lines = [f"{self.method} {self.path} HTTP/1.1", "Host: 127.0.0.1:8000"]
         lines += [f"Accept: {self.accept}", f"Accept-Language: {LANGUAGE}"]
         if self.method == "POST":
@@ -43,7 +45,7 @@ class Case(NamedTuple):
         return "\r\n".join([*lines, "", ""]).encode()
 
     def environ(self) -> "WSGIEnvironment":
-        """The same as gunicorn gives it to an application (PEP 3333)."""
+        """Return the request as Gunicorn passes it to an application (PEP 3333)."""
         environ = {
             "wsgi.errors": sys.stderr,
             "wsgi.version": (1, 0),
@@ -84,25 +86,26 @@ CASES = (
 
 
 def main() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     app = getattr(import_module("contestants"), sys.argv[1])()
-    answer(app, HEALTHY.environ())
-    print(time.perf_counter() - start, flush=True)
+    respond(app, HEALTHY.environ())
+    print(time.process_time() - start)
+    print(memory(), flush=True)
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # what is logged is formatted and written, not kept
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # records are formatted and written, but not kept
     for line in sys.stdin:
         print(seconds_per_request(app, Case(*json.loads(line))), flush=True)
 
 
 def seconds_per_request(app: "WSGIApplication", case: Case) -> float:
-    """The mean of one round, in CPU time: nothing in it waits, and what else runs on the machine does not count.
+    """Return the mean CPU time of a request in one round. Other processes do not add to it.
 
-    :raises SystemExit: an answer has another status; it is written where the number would be.
+    :raises SystemExit: if a response has another status. The status is written in place of the number.
     """
     environ = case.environ()
     requests, start = 0, time.process_time()
     while (elapsed := time.process_time() - start) < SECONDS:
-        status = answer(app, dict(environ))
+        status = respond(app, dict(environ))
         if status != case.status:
             print(f"{case.name} has the status {status}")
             raise SystemExit(1)
@@ -110,8 +113,8 @@ def seconds_per_request(app: "WSGIApplication", case: Case) -> float:
     return elapsed / requests
 
 
-def answer(app: "WSGIApplication", environ: "WSGIEnvironment") -> int:
-    """One request, from the call to the close of its body. Its status."""
+def respond(app: "WSGIApplication", environ: "WSGIEnvironment") -> int:
+    """Run one request, from the call to the close of its body. Return its status."""
     started: list[str] = []
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
@@ -124,6 +127,11 @@ def answer(app: "WSGIApplication", environ: "WSGIEnvironment") -> int:
         if hasattr(body, "close"):
             body.close()
     return int(started[-1][:3])
+
+
+def memory() -> int:
+    """Return the resident set of this process in kB (proc_pid_smaps(5))."""
+    return int(Path("/proc/self/smaps_rollup").read_text().partition("Rss:")[2].split()[0])
 
 
 if __name__ == "__main__":

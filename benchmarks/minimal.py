@@ -1,7 +1,7 @@
-"""What the posts are compared with: the least of Flask and SQLAlchemy that gives the same JSON from the same tables.
+"""Minimal application of Flask and SQLAlchemy that returns the same JSON from the same table as the service.
 
 A session for each request, as Flask's documentation shows: https://flask.palletsprojects.com/en/stable/patterns/sqlalchemy/
-Nothing of the service is in it: no error handling, no validation, no limits, no ETag, no middleware, no logging.
+It has no error handling, validation, rate limits, ETags, middleware or logging.
 """
 
 import os
@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 URL = os.environ["DATABASE_URL"]
 EPOCH = datetime.fromisoformat("1970-01-01" if URL.startswith("sqlite") else "1970-01-01T00:00Z")
 
-# As the service: as many connections; PostgreSQL is asked whether it is still there. WAL is a property of the file.
+# Pool as in the service. WAL is a property of the SQLite file.
 POSTGRESQL = {"pool_pre_ping": True, "connect_args": {"options": "-c timezone=UTC"}}
 OPTIONS: dict[str, Any] = {} if URL.startswith("sqlite") else POSTGRESQL
 engine = create_engine(URL.replace("postgresql:", "postgresql+psycopg:"), pool_size=5, max_overflow=0, **OPTIONS)

@@ -1,14 +1,10 @@
-"""What reading the posts costs: the default project's API beside the least of Flask and SQLAlchemy.
+"""Measure reading posts through the API of the default project, compared with the minimal application ``minimal.py``.
 
     uv run python benchmarks/posts.py
 
-It bakes the project into a temporary folder and installs it with uv. The service and ``minimal.py`` run in that one
-environment, under gunicorn, and read the same database, into which SQL has put the posts: on SQLite, and on PostgreSQL
-where the dev group has brought one. Before anything is measured, their answers are compared.
-
-In each round they take turns, so that noise of the machine hits both alike. What is printed are ratios within a
-round: their median, and the middle half of them. Nothing is asserted: the exit status is 0 however slow. For Linux; it
-takes about three minutes.
+Both run in the environment of the baked project, under Gunicorn, and read the same database: SQLite, and PostgreSQL
+where the dev group has installed it. Their responses are compared first. Method and output are those of ``errors.py``.
+For Linux; it takes about three minutes.
 """
 
 import json
@@ -32,35 +28,33 @@ HERE = Path(__file__).parent
 
 PAGE, PAGES = 20, 5_000
 POSTS = PAGES * PAGE + 1
-"""One more than so many pages hold: page 5,000 has a next one, as page 1 has."""
+"""One more than 5,000 pages hold, so that page 5,000 has a next page, as page 1 has."""
 NEWEST_FIRST = range(POSTS, 0, -1)
-"""The ids of the posts. The greater, the newer."""
+"""IDs of the posts. A newer post has a greater ID."""
 EARLIEST = 1_700_000_000
 BODY = "A line of *Markdown*, about as long as people write them.\n" * 10
 
 FIRST, DEEP, ONE = "page 1", f"page {PAGES:,}", "one post"
 SPEED, DEPTH = 0.85, 1.2
-"""The requests per second of the service to those of the minimal application, at least; the time of page 5,000 to that
-of page 1, at most."""
+"""Requests per second divided by those of the minimal application, at least; time of page 5,000 divided by that of page
+1, at most."""
 
 STARTS = 6
-"""How often each contestant is started."""
+"""Number of times that each contestant is started."""
 ROUNDS = 10
-"""How often it is then measured in each case."""
+"""Number of rounds of each case after a start."""
 
 HEADER = """
-Reading {posts:,} posts through the API, {page} to a page, beside a minimal application of Flask and SQLAlchemy with the
-same answers. The median of {rounds} rounds (and the middle half of them).
-{versions}.
+{versions}. Median of {rounds} rounds (middle half).
 
-Under gunicorn at full load, with one worker of 4 threads and 4 connections kept alive. Both log access, the service as
-JSON, the other as gunicorn does. Both have the same pool, which asks PostgreSQL before each use whether it is still
-there, and the same SQLite file, in WAL mode. Only the service checks queries, has ETags, request ids, limits and so on.
+{posts:,} posts, {page} to a page, under Gunicorn at full load: one worker, 4 threads, 4 connections kept alive. Both
+have the same connection pool and an access log: the service's as JSON, the other as text. Only the service validates
+the query and has ETags, request IDs and rate limits.
 """
 
 
 class Reading(NamedTuple):
-    """What is asked for, and the ids of the posts that are to come."""
+    """A request, and the IDs of the posts in its response."""
 
     case: Case
     ids: list[int]
@@ -83,7 +77,7 @@ def main() -> None:
 
 
 def sqlite(project: Path, folder: Path) -> str:
-    """The URL of a filled database."""
+    """Return the URL of a filled database."""
     file = folder / "posts.db"
     migrate(project, url := f"sqlite:///{file}")
     connection = sqlite3.connect(file)
@@ -94,7 +88,7 @@ def sqlite(project: Path, folder: Path) -> str:
 
 
 def postgresql(project: Path, servers: ExitStack) -> str | None:
-    """The URL of a filled database; None where there is no PostgreSQL."""
+    """Return the URL of a filled database, or ``None`` without PostgreSQL."""
     sys.path.append(str(HERE.parent / "tests"))
     from servers import POSTGRES, Postgres
 
@@ -114,9 +108,9 @@ def migrate(project: Path, url: str) -> None:
 
 
 def insert(moment: str) -> str:
-    """SQL that stores the posts, two in a moment, so that their ids decide as well.
+    """Return SQL that stores the posts, two with each date, so that their IDs decide the order as well.
 
-    :param moment: SQL that makes of ``{}``, seconds since 1970, what the service would store.
+    :param moment: SQL that converts ``{}``, seconds since 1970, to the value that the service stores.
     """
     return f"""
         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {POSTS})
@@ -129,7 +123,7 @@ def insert(moment: str) -> str:
 
 
 def readings() -> list[Reading]:
-    """What is measured. The cursor is that of the last Link before page 5,000."""
+    """Return the requests to measure. The cursor is that of the Link to page 5,000."""
     before, middle = NEWEST_FIRST[-PAGE - 2], POSTS // 2
     cursor = f"{(EARLIEST + before // 2) * 1_000_000}-{before}"
     asked = {
@@ -141,7 +135,7 @@ def readings() -> list[Reading]:
 
 
 def measure(project: Path, folder: Path, url: str) -> list[Round]:
-    """Rounds: the seconds per request of each application in each case, by ``case of application``."""
+    """Return the seconds per request in each round, by ``case of application``."""
     settings = environment(SECRET_KEY="benchmark", DATABASE_URL=url, PYTHONPATH=str(HERE))
     start = partial(Gunicorn, project / ".venv/bin/gunicorn", environment=settings)
     rounds: list[Round] = []
@@ -162,42 +156,44 @@ def measure(project: Path, folder: Path, url: str) -> list[Round]:
 
 
 def check(service: Gunicorn, minimal: Gunicorn) -> None:
-    """
-    :raises RuntimeError: an answer is not what it should be, or not the same.
+    """Check that both applications return the expected posts.
+
+    :raises RuntimeError: if they do not.
     """
     for case, ids in readings():
         expected, other = ask(service, case), ask(minimal, case)
         posts = expected.json.get("posts", [expected.json])
         if [post["id"] for post in posts] != ids or other != expected:
-            raise RuntimeError(f"{case.path} is answered with {expected}, and by the minimal application with {other}")
+            raise RuntimeError(f"{case.path} returns {expected}, and in the minimal application {other}")
 
 
-class Answer(NamedTuple):
+class PostsResponse(NamedTuple):
     json: Any
     link: str | None
 
 
-def ask(server: Gunicorn, case: Case) -> Answer:
-    """
-    :raises RuntimeError: the answer has another status.
+def ask(server: Gunicorn, case: Case) -> PostsResponse:
+    """Send a request and return the response.
+
+    :raises RuntimeError: if the response has another status.
     """
     with closing(HTTPConnection(*server.address, timeout=TIMEOUT)) as connection:
         connection.request(case.method, case.path)
         response = connection.getresponse()
         if response.status != case.status:
-            raise RuntimeError(f"{case.path} is answered with {response.status}")
-        return Answer(json.load(response), response.headers["Link"])
+            raise RuntimeError(f"{case.path} returns {response.status}")
+        return PostsResponse(json.load(response), response.headers["Link"])
 
 
 # The table
 
 
 def lines(rounds: list[Round]) -> Iterator[str]:
-    yield "  requests per second, to those of the minimal application; more is better"
+    yield "  requests per second divided by those of the minimal application; more is better"
     for case in (FIRST, DEEP, ONE):
         ratios = [seconds[f"{case} of minimal"] / seconds[f"{case} of service"] for seconds in rounds]
         yield f"    {case:<21}{spread(ratios):<21}{at_least(ratios, SPEED)}"
-    yield f"  time of {DEEP}, to that of {FIRST}; less is better"
+    yield f"  time of {DEEP} divided by that of {FIRST}; less is better"
     for name in ("service", "minimal"):
         ratios = [seconds[f"{DEEP} of {name}"] / seconds[f"{FIRST} of {name}"] for seconds in rounds]
         yield f"    {name:<21}{spread(ratios):<21}{at_most(ratios, DEPTH) if name == 'service' else ''}".rstrip()

@@ -1,4 +1,4 @@
-"""The default project, baked and installed into a folder, as a user would."""
+"""Bake and install the default project into a folder, as a user would."""
 
 import os
 import subprocess
@@ -9,26 +9,39 @@ TEMPLATE = Path(__file__).parent.parent
 UV = Path(sys.executable).with_name("uv")
 
 
-def install(folder: Path) -> Path:
-    """Bake the default project into a folder and install it, as the READMEs say."""
+def install(folder: Path, revision: str | None = None) -> Path:
+    """Bake the default project into a folder and install it.
+
+    :param revision: a commit or tag of this repository. By default the working tree is used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    template = checkout(folder / "template", revision) if revision else TEMPLATE
     config = folder / "cookiecutter.yaml"
     config.write_text(f"cookiecutters_dir: {folder}/templates\nreplay_dir: {folder}/replay\n")
     bake = [sys.executable, "-m", "cookiecutter", "--no-input", f"--config-file={config}", f"--output-dir={folder}"]
-    scratch = {"TMPDIR": str(folder)}  # where cookiecutter leaves what it made of the hooks
-    subprocess.run([*bake, TEMPLATE], check=True, stdout=subprocess.DEVNULL, env={**os.environ, **scratch})
+    scratch = {**os.environ, "TMPDIR": str(folder)}  # cookiecutter leaves files of the hooks there
+    subprocess.run([*bake, template], check=True, stdout=subprocess.DEVNULL, env=scratch)
     project = folder / "my-service"
     subprocess.run([UV, "sync", "--quiet"], cwd=project, env=environment(), check=True)
     return project
 
 
+def checkout(folder: Path, revision: str) -> Path:
+    """Export a revision of this repository into a folder."""
+    folder.mkdir()
+    archive = subprocess.run(["git", "archive", revision], cwd=TEMPLATE, check=True, stdout=subprocess.PIPE).stdout
+    subprocess.run(["tar", "--extract"], cwd=folder, input=archive, check=True)
+    return folder
+
+
 def environment(**settings: str) -> dict[str, str]:
-    """The environment of a user: nothing of the template's own virtual environment, no other setting of the service."""
+    """Return the environment of a user: no virtual environment of the template, no other settings of the service."""
     kept = ("HOME", "LANG", "PATH", "UV_", "PIP_", "SSL_")
     return {name: value for name, value in os.environ.items() if name.startswith(kept)} | settings
 
 
 def versions(project: Path, *packages: str) -> str:
-    """The versions of Python and of these packages, in a phrase."""
+    """Return the versions of Python and of packages."""
     program = """
 import platform, sys
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""One contestant under gunicorn, and the load on it."""
+"""Run one contestant under Gunicorn, under load."""
 
 import re
 import selectors
@@ -10,26 +10,26 @@ from pathlib import Path
 from in_process import Case
 
 TIMEOUT = 30
-"""Seconds after which something hangs. A bound, never a measure."""
+"""Seconds to wait for Gunicorn."""
 
 SECONDS = 0.1
-"""Length of a round."""
+"""Length of a round in seconds."""
 CONNECTIONS = 4
 OPTIONS = ("--worker-class", "gthread", "--workers", "1", "--threads", "4", "--keep-alive", "75")
-"""For all contestants. One worker, so that the load has the other core of a small machine."""
+"""For all contestants. One worker, so that the client has the other core of a small machine."""
 PLAIN_LOG = ("--access-logfile", "-", "--no-control-socket")
-"""For those without a ``gunicorn.conf.py``: an access log as well."""
+"""For contestants without a ``gunicorn.conf.py``: an access log."""
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 class Gunicorn:
-    """A gunicorn on a free port of 127.0.0.1, ended with the ``with`` block.
+    """Gunicorn on a free port of 127.0.0.1. A context manager, which ends it.
 
     :param program: the executable.
-    :param application: what to serve, such as ``module:factory()``.
-    :param folder: to start in; a ``gunicorn.conf.py`` there is used.
-    :param log: the file that takes all it logs.
+    :param application: the application, such as ``module:factory()``.
+    :param folder: the working directory; a ``gunicorn.conf.py`` in it is used.
+    :param log: the log file.
     """
 
     def __init__(self, program: Path, application: str, folder: Path, log: Path, environment: dict[str, str]) -> None:
@@ -55,9 +55,9 @@ class Gunicorn:
         self.master.wait(TIMEOUT)
 
     def seconds(self, case: Case) -> float:
-        """Seconds per request: the inverse of the requests per second, on connections that are kept busy for one round.
+        """Return the seconds per request, on connections that are kept busy for one round.
 
-        :raises RuntimeError: an answer has another status, or there is none.
+        :raises RuntimeError: if a response has another status or is missing.
         """
         connections = [Connection(self.address) for _ in range(CONNECTIONS)]
         try:
@@ -68,56 +68,49 @@ class Gunicorn:
             for connection in connections:
                 connection.socket.close()
 
-    def memory(self) -> int:
-        """The resident set of the worker in kB, from ``/proc/PID/smaps_rollup`` (proc_pid_smaps(5))."""
-        master = self.master.pid
-        (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-        rollup = Path(f"/proc/{worker}/smaps_rollup").read_text()
-        return int(rollup.partition("Rss:")[2].split()[0])
-
 
 class Connection:
-    """A connection that is kept alive, and what has come of the answer."""
+    """A connection that is kept alive, and the part of the response that was received."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address, TIMEOUT)
         self.received = b""
 
-    def ask(self, case: Case) -> None:
+    def send(self, case: Case) -> None:
         self.received = b""
         self.socket.sendall(case.message())
 
-    def is_answered(self, case: Case) -> bool:
-        """Read on. True once the answer is complete.
+    def is_complete(self, case: Case) -> bool:
+        """Read from the connection. Return whether the response is complete.
 
-        :raises ValueError: it has another status, or ends early.
+        :raises ValueError: if it has another status or ends early.
         """
         chunk = self.socket.recv(65536)
         self.received += chunk
         if not chunk or not self.received.startswith(b"HTTP/1.1 %d " % case.status):
-            raise ValueError(f"{case.name} is answered with {self.received!r}")
+            raise ValueError(f"{case.name} got the response {self.received!r}")
         head, end, body = self.received.partition(b"\r\n\r\n")
         length = CONTENT_LENGTH.search(head + b"\r\n")
         return bool(end) and length is not None and len(body) >= int(length[1])
 
 
 def load(connections: list[Connection], case: Case) -> float:
-    """Ask on all connections for one round. Seconds per request."""
-    answers, start = 0, time.perf_counter()
+    """Send requests on all connections for one round. Return the seconds per request."""
+    responses, start = 0, time.perf_counter()
     with selectors.DefaultSelector() as selector:
         for connection in connections:
             selector.register(connection.socket, selectors.EVENT_READ, connection)
-            connection.ask(case)
+            connection.send(case)
         while selector.get_map():
             ready = selector.select(TIMEOUT)
             if not ready:
-                raise TimeoutError(f"{case.name} is not answered")
+                raise TimeoutError(f"{case.name}: no response")
             for key, _ in ready:
-                if not key.data.is_answered(case):
+                if not key.data.is_complete(case):
                     continue
-                answers += 1
+                responses += 1
                 if time.perf_counter() - start < SECONDS:
-                    key.data.ask(case)
+                    key.data.send(case)
                 else:
                     selector.unregister(key.fileobj)
-    return (time.perf_counter() - start) / answers
+    return (time.perf_counter() - start) / responses

@@ -1,10 +1,10 @@
-"""Says what to do next."""
+"""Print the next steps."""
 
 import os
 
 SLUG = "{{ cookiecutter.project_slug }}"
 
-if not os.listdir(".github/workflows"):  # cookiecutter makes the folders of files that were not chosen
+if not os.listdir(".github/workflows"):  # cookiecutter creates the folders of files that were not chosen
     os.removedirs(".github/workflows")
 
 print(f"""
@@ -12,7 +12,7 @@ print(f"""
 
     cd {SLUG}
     git init
-    make test     run its tests
-    make run      development server on http://127.0.0.1:8000
+    make test     run the tests
+    make run      start the development server on http://127.0.0.1:8000
 
-README.md says how to go to production.""")
+README.md shows how to change it, docs/operations.md how to run it in production.""")

@@ -1,7 +1,7 @@
-"""Refuses answers that cannot become a package: one sentence, and nothing is left behind.
+"""Refuse answers that cannot become a package: print one sentence and leave nothing behind.
 
-cookiecutter makes the folder before it runs this. A slug that is no safe name for a folder, such as `..`, has by then
-been replaced in cookiecutter.json (`__refused`), and is judged here as it was given (`__project_slug`).
+cookiecutter creates the project folder before it runs this hook. A slug that is not a safe folder name, such as ``..``,
+has then been replaced in cookiecutter.json (``__refused``); the original slug is checked here (``__project_slug``).
 """
 
 import json
@@ -20,19 +20,17 @@ OTHER_PYTHONS = """
     msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test uu xdrlib
 """
 LIBRARIES = """
-    alembic annotated_types anyio apispec asgiref ast_serialize async_timeout attr attrs automat blinker certifi
-    cffi click colorama constantly cryptography deprecated dotenv execnet flask flask_alembic flask_limiter
-    flask_sqlalchemy_lite greenlet gunicorn h11 hatchling httpcore httpx hyperlink idna incremental iniconfig
-    itsdangerous jinja2 kent librt limits mako markdown_it markdown_it_py markupsafe mdurl mypy mypy_extensions
-    mypyc openssl ordered_set packaging pathspec pip pluggy psycopg psycopg_binary py pycparser pydantic
-    pydantic_core pydantic_settings pygments pyopenssl pytest pytest_flask pytest_randomly pytest_xdist
-    python_dotenv pyyaml redis ruff sentry_sdk service_identity setuptools sqlalchemy stamina structlog tenacity
-    twisted types_pyyaml typing_extensions typing_inspection tzdata urllib3 uv werkzeug wheel wrapt xdist yaml
-    zope zope_interface
+    alembic annotated_types anyio asgiref ast_serialize async_timeout blinker certifi click colorama deprecated dotenv
+    execnet flask flask_alembic flask_sqlalchemy_lite greenlet grimp gunicorn h11 hatchling httpcore httpx idna
+    import_linter importlinter iniconfig itsdangerous jinja2 librt limits mako markdown_it markdown_it_py markupsafe
+    mdurl mypy mypy_extensions mypyc packaging pathspec pip pluggy psycopg psycopg_binary py pydantic pydantic_core
+    pygments pytest pytest_flask pytest_randomly pytest_xdist python_dotenv redis rich ruff sentry_sdk setuptools
+    sqlalchemy stamina structlog tenacity typing_extensions typing_inspection tzdata urllib3 uv werkzeug wheel wrapt
+    xdist
 """
 TEST_MODULES = """
-    conftest databases failures test_api test_blog test_bodies test_config test_database test_deadline test_doctor
-    test_edge test_errors test_export test_preview test_reporting test_site test_tokens test_upstream
+    conftest core databases test_api test_blog test_config test_database test_doctor test_errors test_export test_health
+    test_home test_logging test_middleware test_preview test_requests test_sentry test_translations
 """
 WINDOWS = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 
@@ -89,4 +87,5 @@ def main():
             sys.exit(f"{question} {answer} {problem}: choose another, such as {example}")
 
 
-main()
+if __name__ == "__main__":
+    main()

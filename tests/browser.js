@@ -1,7 +1,7 @@
-// What tests ask of a page, as it is shown. Each answers with what is wrong: a list of sentences, empty where all is well.
+// Checks of the page as it is shown. Each returns a list of errors.
 
 globalThis.seen = {
-  /** axe-core: its rules of WCAG 2.2 A and AA, best practice, and those it leaves off; AAA excepted. */
+  /** Run axe-core with all rules except those of WCAG level AAA. */
   async violations() {
     const rules = axe.getRules().filter((rule) => !rule.tags.includes("wcag2aaa"));
     const enabled = Object.fromEntries(rules.map((rule) => [rule.ruleId, { enabled: true }]));
@@ -11,7 +11,7 @@ globalThis.seen = {
     );
   },
 
-  /** What does not fit the width: text of which a part is outside, scrolling sideways, and content that is clipped. */
+  /** Find text outside the page, horizontal scrolling, and clipped content. */
   misfits() {
     const root = document.documentElement;
     const wide = root.scrollWidth > root.clientWidth ? [`scrolls sideways: ${root.scrollWidth}px`] : [];
@@ -30,7 +30,7 @@ globalThis.seen = {
     ];
   },
 
-  /** What dark paper or pale ink would be printed. */
+  /** Find dark backgrounds and pale text. */
   unprintable() {
     const white = ["rgb(255, 255, 255)", "rgba(0, 0, 0, 0)"];
     const dark = [...document.querySelectorAll("*")].filter(
@@ -40,7 +40,7 @@ globalThis.seen = {
     return [...dark.map((element) => `not on white: ${element.tagName}`), ...pale.map(({ text }) => `pale: ${text}`)];
   },
 
-  /** What moves, or would once it is pointed at. */
+  /** Find animations and transitions. */
   movements() {
     const moving = [...document.querySelectorAll("*")].filter((element) => {
       const style = getComputedStyle(element);
@@ -50,7 +50,7 @@ globalThis.seen = {
     return moving.map((element) => `moves: ${element.outerHTML}`);
   },
 
-  /** Text of its usual size; the keyboard starts over. */
+  /** Reset the text size, the selection and the focus. */
   rest() {
     document.documentElement.style.fontSize = "";
     getSelection().empty();
@@ -58,13 +58,13 @@ globalThis.seen = {
     scrollTo(0, 0);
   },
 
-  /** Where what has the focus is, and its surroundings. */
+  /** Return the rectangle around the focused element. */
   focused() {
     const { left, top, width, height } = document.activeElement.getBoundingClientRect();
     return { x: Math.max(left - 8, 0), y: Math.max(top - 8, 0), width: width + 16, height: height + 16 };
   },
 
-  /** What keeps colours of its own where the visitor has chosen others; text that is of the colour of the ground. */
+  /** Find elements that ignore forced colors, and text in the color of the background. */
   unforced() {
     const own = [...document.querySelectorAll("*")].filter(
       (element) => getComputedStyle(element).forcedColorAdjust === "none",
@@ -72,13 +72,13 @@ globalThis.seen = {
     const ground = getComputedStyle(document.body).backgroundColor;
     const hidden = seen.texts().filter(({ element }) => getComputedStyle(element).color === ground);
     return [
-      ...(matchMedia("(forced-colors: active)").matches ? [] : ["colours are not forced"]),
-      ...own.map((element) => `keeps its colours: ${element.outerHTML}`),
+      ...(matchMedia("(forced-colors: active)").matches ? [] : ["colors are not forced"]),
+      ...own.map((element) => `ignores forced colors: ${element.outerHTML}`),
       ...hidden.map(({ text }) => `hidden: ${text}`),
     ];
   },
 
-  /** Every piece of text there is to read: where it stands, in what. */
+  /** Return every piece of text with its element and its boxes. */
   texts() {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     const found = [];
@@ -91,7 +91,7 @@ globalThis.seen = {
     return found;
   },
 
-  /** From 0, black, to 1, white. */
+  /** Return the lightness of a color, from 0 (black) to 1 (white). */
   lightness(color) {
     return Math.max(...color.match(/[\d.]+/g).slice(0, 3)) / 255;
   },

@@ -1,4 +1,4 @@
-"""Chromium, and a tab of it that tells what it asked for and said. What is asked of a page is in ``browser.js``."""
+"""Chromium, and a tab that records requests and console messages. The checks of a page are in ``browser.js``."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Response, sync_playwrig
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
-    "--no-sandbox",  # which root cannot have
+    "--no-sandbox",  # root cannot have one
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -19,14 +19,14 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SEEN = Path(__file__).with_name("browser.js")
+CHECKS = Path(__file__).with_name("browser.js")
 SCREENS = {"phone": {"width": 390, "height": 800}, "desktop": {"width": 1280, "height": 800}}
 SCHEMES = ("light", "dark")
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Start Debian's Chromium, headless."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
@@ -38,37 +38,37 @@ def chromium() -> Iterator[Browser]:
 class Tab:
     """A tab of a browser, for the pages of one origin.
 
-    :param language: what the visitor reads, as the tag in ``Accept-Language``.
+    :param language: the language tag in ``Accept-Language``.
     """
 
     def __init__(self, browser: Browser, origin: str, language: str = "en") -> None:
         self.origin = origin
         self.context = browser.new_context(base_url=origin, locale=language)
         self.context.add_init_script(Axe().axe_script)
-        self.context.add_init_script(path=SEEN)
+        self.context.add_init_script(path=CHECKS)
         self.page = self.context.new_page()
         self.page.set_default_timeout(10_000)
         self.response: Response | None = None
         self.requested: list[str] = []
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.page.on("request", lambda request: self.requested.append(request.url.removeprefix(origin)))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("console", self._record_message)
 
-    def _hear(self, message: ConsoleMessage) -> None:
-        """Chromium itself says of every error that it is one: not of what the page has loaded, but of the page."""
+    def _record_message(self, message: ConsoleMessage) -> None:
+        """Record a message, except Chromium's own about the error status of the page itself."""
         if not (message.text.startswith("Failed to load resource") and message.location["url"] == self.page.url):
-            self.said.append(message.text)
+            self.messages.append(message.text)
 
     def open(self, path: str) -> None:
-        """Load a page. ``requested`` and ``said`` tell of this page alone, ``response`` is what was answered."""
+        """Load a page. ``requested``, ``messages`` and ``response`` are those of this page."""
         self.page.goto("about:blank")  # the page before may still be loading
         self.requested.clear()
-        self.said.clear()
+        self.messages.clear()
         self.response = self.page.goto(path)
 
     def rest(self) -> None:
-        """Show the page as if just loaded."""
+        """Reset the look of the page."""
         self.page.emulate_media(media="screen", forced_colors="none", reduced_motion="no-preference")
         self.ask("rest")
         self.show("light", "desktop")
@@ -78,11 +78,11 @@ class Tab:
         self.page.set_viewport_size(SCREENS[screen])
 
     def ask(self, question: str) -> Any:
-        """What ``browser.js`` answers, such as to ``misfits``."""
+        """Call a function of ``browser.js``, such as ``misfits``."""
         return self.page.evaluate(f"seen.{question}()")
 
     def press_tab(self) -> str:
-        """The target of the link that the keyboard has then reached."""
+        """Press Tab. Return the target of the link that is then focused."""
         self.page.keyboard.press("Tab")
         return self.page.evaluate("document.activeElement.href || document.activeElement.tagName")
 

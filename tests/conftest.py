@@ -1,13 +1,20 @@
-"""Fixtures: bake a project, install it as a user would, start it."""
+"""Fixtures that bake a project, install it as a user does, and start it.
 
+The tests have three tiers: ``make check`` runs those without a marker, ``make test`` also the ``slow`` ones, and
+``make nightly`` those marked ``nightly``. The markers are set here, by file.
+"""
+
+import fcntl
+import json
 import os
 import secrets
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +32,20 @@ Bake = Callable[..., Path]
 Serve = Callable[..., Service]
 Develop = Callable[..., Service]
 
+NIGHTLY = {
+    "failures",
+    "test_browser.py",
+    "test_concurrency.py",
+    "test_databases.py",
+    "test_debugging.py",
+    "test_disks.py",
+    "test_proxies.py",
+    "test_removal.py",
+    "test_servers.py",
+    "test_storage.py",
+}
+"""Files and folders whose tests ``make nightly`` runs, unless a test has the marker ``slow`` itself."""
+
 CRASH = """
 @bp.get("/crash")
 def crash() -> str:
@@ -35,19 +56,19 @@ def crash() -> str:
 
 
 def find_python(version: str) -> str | None:
-    """The path of this Python, as uv finds it or else pyenv, whose shims hide what is not switched on."""
+    """Return the path of a Python that uv or pyenv knows. pyenv's shims hide versions that are not active."""
     uv = [str(UV), "python", "find", "--system", "--no-python-downloads", version]
     pyenv = ["pyenv", "whence", "--path", f"python{version}"]
     for command in (uv, pyenv):
         if shutil.which(command[0]):
-            found = subprocess.run(command, capture_output=True, text=True)
-            if found.returncode == 0:
-                return found.stdout.splitlines()[-1]
+            search = subprocess.run(command, capture_output=True, text=True)
+            if search.returncode == 0:
+                return search.stdout.splitlines()[-1]
     return None
 
 
 PYTHONS = {version: path for version in ("3.11", "3.12", "3.13", "3.14") if (path := find_python(version))}
-"""Those of the supported Pythons that this machine has: version to path."""
+"""The supported Pythons of this machine: version to path."""
 
 
 def pytest_report_header() -> str:
@@ -55,20 +76,33 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts from an installed project is slow: it waits for the package index."""
+    """Set the markers of the tiers."""
     for item in items:
-        if "project" in getattr(item, "fixturenames", ()):
+        slow = item.get_closest_marker("slow")
+        if not slow and NIGHTLY & {*item.path.relative_to(TEMPLATE / "tests").parts}:
+            item.add_marker("nightly")
+        elif not slow and "project" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """In CI a skipped test fails, because nobody reads there which tests were skipped."""
+    report: pytest.TestReport = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"Skipped in CI: {report.longrepr}"
+    return report
+
+
 def user_environment(**changes: str) -> dict[str, str]:
-    """The environment of a user: nothing of the tests' own virtual environment, no setting of the service."""
+    """Return the environment of a user, without the virtual environment of the tests and settings of the service."""
     kept = ("HOME", "LANG", "PATH", "UV_", "PIP_", "SSL_", "REQUESTS_")
     return {name: value for name, value in os.environ.items() if name.startswith(kept)} | changes
 
 
 def bake_into(folder: Path, **answers: Any) -> Path:
-    """The project that cookiecutter makes of these answers and the defaults, in this folder."""
+    """Bake a project with these answers, otherwise with the defaults, and return its folder."""
     return Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=folder, extra_context=answers))
 
 
@@ -76,8 +110,39 @@ def install(project: Path, *options: str) -> None:
     subprocess.run([UV, "sync", "--quiet", *options], cwd=project, env=user_environment(), check=True, timeout=300)
 
 
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Wait for other processes that hold the lock of this file."""
+    with file.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return the temporary folder that all workers of pytest-xdist share."""
+    folder = factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def install_once(factory: pytest.TempPathFactory, **answers: Any) -> Path:
+    """Return the installed project with these answers. The first worker that needs it bakes and installs it.
+
+    ``migrated.db`` in it is a migrated SQLite database to copy. Do not change the project.
+    """
+    key = sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:8]
+    folder = shared_folder(factory) / f"project-{key}"
+    result = folder / "path"
+    with locked(folder.with_suffix(".lock")):
+        if not result.exists():
+            project = bake_into(folder, **answers)
+            install(project)
+            flask(project, "db", "upgrade", DATABASE_URL=f"sqlite:///{project}/migrated.db")
+            result.write_text(str(project))
+    return Path(result.read_text())
+
+
 def flask(project: Path, *command: str, **settings: str) -> str:
-    """What a command of an installed project prints, such as ``flask(project, "tokens", "create", "me")``."""
+    """Return the output of a command of an installed project: ``flask(project, "tokens", "create", "me")``."""
     run = [project / ".venv/bin/flask", *command]
     environment = user_environment(**{"SECRET_KEY": "test", **settings})
     done = subprocess.run(run, cwd=project, env=environment, capture_output=True, text=True, timeout=300)
@@ -87,28 +152,27 @@ def flask(project: Path, *command: str, **settings: str) -> str:
 
 
 def need(program: object, advice: str) -> None:
-    """Skip the test where a program was not found. In CI fail it: nobody reads there what was skipped."""
+    """Skip the test if a program was not found. In CI it fails, see :func:`pytest_runtest_makereport`."""
     if not program:
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up(advice)
+        pytest.skip(advice)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _cookiecutter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """cookiecutter keeps the answers of its last run, and more; not in the home of who runs the tests."""
+    """Keep cookiecutter's files, such as the answers of its last run, out of the home directory."""
     home = tmp_path_factory.mktemp("cookiecutter")
     config = home / "config.yaml"
     config.write_text(f"cookiecutters_dir: {home}/templates\nreplay_dir: {home}/replay\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COOKIECUTTER_CONFIG", str(config))
-        patch.setenv("TMPDIR", str(home))  # where cookiecutter leaves its rendered hooks
+        patch.setenv("TMPDIR", str(home))  # cookiecutter leaves its rendered hooks there
         patch.setattr("tempfile.tempdir", str(home))
         yield
 
 
 @pytest.fixture
 def bake(tmp_path: Path) -> Bake:
-    """``bake(license="MIT")`` makes a project in a folder of its own and returns where."""
+    """``bake(license="MIT")`` bakes a project into the folder of the test and returns its folder."""
 
     def bake(**answers: Any) -> Path:
         return bake_into(tmp_path, **answers)
@@ -118,20 +182,17 @@ def bake(tmp_path: Path) -> Bake:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default project, installed. ``migrated.db`` in it is an SQLite database to copy."""
-    made = bake_into(tmp_path_factory.mktemp("project"))
-    install(made)
-    flask(made, "db", "upgrade", DATABASE_URL=f"sqlite:///{made}/migrated.db")
-    return made
+    """The default project, installed; see :func:`install_once`."""
+    return install_once(tmp_path_factory)
 
 
 @pytest.fixture
 def serve(project: Path, tmp_path: Path) -> Iterator[Serve]:
-    """``serve(SENTRY_DSN="…")`` starts the default project under gunicorn; the test's end stops it.
+    """``serve(SENTRY_DSN="...")`` starts the default project under Gunicorn. It is stopped when the test ends.
 
-    ``serve(extra="…")``: with lines of Python that may use ``app``, such as a view that crashes.
-    It has a migrated SQLite database of its own, unless ``DATABASE_URL`` names one. Commands, also such as migrate
-    that one, are run with ``service.flask("tokens", "create", "me")``.
+    ``serve(extra="...")`` runs lines of Python that can use ``app``, for example to add a view that raises. The service
+    has its own migrated SQLite database unless ``DATABASE_URL`` is given. ``service.flask("tokens", "create", "me")``
+    runs a command with the same settings.
     """
     with ExitStack() as services:
         yield partial(_serve, services, project, tmp_path)
@@ -139,7 +200,7 @@ def serve(project: Path, tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def serve_all(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Like ``serve``, for a service that the tests of a module share."""
+    """Like ``serve``, for a service shared by the tests of a module."""
     with ExitStack() as services:
         yield partial(_serve, services, project, tmp_path_factory.mktemp("services"))
 
@@ -158,12 +219,12 @@ def _serve(services: ExitStack, project: Path, folder: Path, extra: str = "", **
 
 @pytest.fixture
 def develop(project: Path, bake: Bake, tmp_path: Path) -> Iterator[Develop]:
-    """``develop("flask", "run", "--debug")`` starts a development server of a project whose ``/crash`` crashes.
+    """``develop("flask", "run", "--debug")`` starts a development server whose view ``/crash`` raises an exception.
 
-    It has no settings but those given.
+    It has only the settings that are passed.
     """
     mine = bake()
-    with (mine / "src/my_service/site.py").open("a") as views:
+    with (mine / "src/my_service/home.py").open("a") as views:
         views.write(CRASH)
     with ExitStack() as services:
 
@@ -178,7 +239,7 @@ def develop(project: Path, bake: Bake, tmp_path: Path) -> Iterator[Develop]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server that all tests share. ``postgres.database()`` makes a database of one's own."""
+    """A PostgreSQL server. ``postgres.database()`` creates a database."""
     need(POSTGRES, "PostgreSQL is missing. Install the dev group: uv sync")
     with Postgres() as server:
         yield server
@@ -186,7 +247,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
-    """A Redis server that all tests share, and what they leave in it. ``redis.cli("FLUSHALL")`` empties it."""
+    """A Redis server. ``redis.cli("FLUSHALL")`` empties it."""
     need(REDIS, "Redis is missing. Install it: apt-get install redis-server")
     with Redis() as server:
         yield server
@@ -194,7 +255,7 @@ def redis() -> Iterator[Redis]:
 
 @pytest.fixture(scope="module")
 def sentry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kent]:
-    """A Sentry server that the tests of a module share."""
+    """A Sentry server shared by the tests of a module."""
     kent = Kent(tmp_path_factory.mktemp("kent"))
     yield kent
     kent.stop()

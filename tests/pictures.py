@@ -1,4 +1,4 @@
-"""``make pictures``: the pictures of the README, taken of the running service in Debian's Chromium."""
+"""``make pictures``: take the pictures of the README, of the running service in Debian's Chromium."""
 
 import html
 import sys
@@ -26,7 +26,7 @@ FRAME = """
 <figure><figcaption>GET /no-such-page</figcaption><img src="data:image/png;base64,%s"></figure>
 <figure><figcaption>curl -i -X DELETE /api/posts</figcaption><pre>%s</pre></figure>
 """
-WALL = """
+GRID = """
 <style>
   body { margin: 0; padding: 20px; background: #e8ebef; }
   body { display: grid; grid-template-columns: repeat(4, 1fr); gap: 20px; }
@@ -41,7 +41,7 @@ def fail(status):
 
 app.add_url_rule("/fail/<int:status>", "fail", fail)
 """
-ON_THE_WALL = [
+PAGES = [
     ("/no-such-page", "en", "light"),
     ("/no-such-page", "ar", "light"),
     ("/fail/503", "fr", "dark"),
@@ -62,41 +62,41 @@ def main() -> None:
         install(project, "--no-dev")
         service = Service(project, Path(folder), FAIL, user_environment(SECRET_KEY="pictures"))
         try:
-            errors_side_by_side(browser, service)
-            languages_on_a_wall(browser, service)
+            take_errors(browser, service)
+            take_languages(browser, service)
         finally:
             service.stop()
 
 
-def errors_side_by_side(browser: Browser, service: Service) -> None:
-    people = taken(browser, service, "/no-such-page", device_scale_factor=2, viewport={"width": 560, "height": 500})
-    programs = html.escape(as_curl_prints(service.ask("DELETE", "/api/posts")))
-    keep(browser, "errors", FRAME % (people, programs), 1200)
+def take_errors(browser: Browser, service: Service) -> None:
+    page = screenshot(browser, service, "/no-such-page", device_scale_factor=2, viewport={"width": 560, "height": 500})
+    problem = html.escape(format_like_curl(service.ask("DELETE", "/api/posts")))
+    save(browser, "errors", FRAME % (page, problem), 1200)
 
 
-def languages_on_a_wall(browser: Browser, service: Service) -> None:
+def take_languages(browser: Browser, service: Service) -> None:
     phone = {"width": 390, "height": 590}
     pages = [
-        taken(browser, service, path, locale=tag, color_scheme=scheme, viewport=phone)
-        for path, tag, scheme in ON_THE_WALL
+        screenshot(browser, service, path, locale=tag, color_scheme=scheme, viewport=phone)
+        for path, tag, scheme in PAGES
     ]
-    keep(browser, "languages", WALL + "".join(f'<img src="data:image/png;base64,{page}">' for page in pages), 1200)
+    save(browser, "languages", GRID + "".join(f'<img src="data:image/png;base64,{page}">' for page in pages), 1200)
 
 
-def taken(browser: Browser, service: Service, path: str, **visitor: Any) -> str:
-    """What a visitor sees, as PNG in base64."""
-    page = browser.new_page(**visitor)
+def screenshot(browser: Browser, service: Service, path: str, **options: Any) -> str:
+    """Return a screenshot of the whole page, as PNG in base64."""
+    page = browser.new_page(**options)
     page.goto(f"http://127.0.0.1:{service.port}{path}")
-    return b64encode(page.screenshot()).decode()
+    return b64encode(page.screenshot(full_page=True)).decode()
 
 
-def keep(browser: Browser, name: str, content: str, width: int) -> None:
+def save(browser: Browser, name: str, content: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 540})
     page.set_content(content)
     page.screenshot(path=OUT / f"{name}.png", full_page=True)
 
 
-def as_curl_prints(answer: Answer) -> str:
+def format_like_curl(answer: Answer) -> str:
     headers = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
     return f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase.upper()}\n{headers}\n\n{answer.body.decode()}"
 

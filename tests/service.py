@@ -1,4 +1,4 @@
-"""A real server of a baked project, and a client that can misbehave."""
+"""A server of a baked project, and a client that can send malformed requests."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT = 30
-"""Seconds after which something hangs. A bound, never a measure."""
+"""Seconds after which a test fails because something hangs."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Answer:
 
 
 class Client:
-    """What can be asked of a server on a port of 127.0.0.1."""
+    """Client of a server on a port of 127.0.0.1."""
 
     port: int
 
     def get(self, path: str, **headers: str) -> Answer:
-        """A GET; header names are written with _ for -."""
+        """Send a GET request. In header names, _ stands for -."""
         return self.ask("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
@@ -53,14 +53,14 @@ class Client:
             connection.close()
 
     def connect(self) -> socket.socket:
-        """A TCP connection, for what a well-behaved client does not do."""
+        """Open a TCP connection, to send what HTTP clients do not send."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT)
 
     def send(self, data: bytes, method: str = "GET", end: bool = False) -> Answer:
-        """Bytes as they are, and the answer to them.
+        """Send bytes and return the response.
 
-        :param method: what the answer is an answer to: one to HEAD has no body.
-        :param end: say that nothing will follow (FIN).
+        :param method: method of the request. A response to HEAD has no body.
+        :param end: close the connection for writing (FIN).
         """
         with self.connect() as connection:
             connection.sendall(data)
@@ -70,12 +70,12 @@ class Client:
 
 
 class Service(Client):
-    """A server process on a free port of 127.0.0.1, started as the project's README says.
+    """A server process of a project on a free port of 127.0.0.1.
 
-    :param extra: lines of Python run after ``create_app()``, with its result as ``app``. For gunicorn.
-    :param environment: of the process, the port excepted.
-    :param command: a program of the project's virtual environment and its arguments.
-    :param cwd: where it is started; the project where it is left out.
+    :param extra: lines of Python to run after ``create_app()``, with the application as ``app``. For Gunicorn.
+    :param environment: environment of the process without the port.
+    :param command: program of the project's virtual environment, and arguments.
+    :param cwd: working directory; by default the project.
     """
 
     flask: Callable[..., str]
@@ -102,7 +102,7 @@ class Service(Client):
         self.start()
 
     def start(self) -> None:
-        """Start it, on the port it had before, and wait until it answers."""
+        """Start the server on the same port as before, and wait until it responds."""
         with self.errors.open("ab") as errors:
             self.process = self._popen(stdout=errors, stderr=errors)
         self._wait_until_ready()
@@ -122,7 +122,7 @@ class Service(Client):
         raise RuntimeError(f"the server did not start: {self.errors.read_text()}")
 
     def break_off(self, method: str, target: str, *headers: str, body: bytes) -> None:
-        """Send a request and, once the service has seen it, a part of its body; then reset the connection."""
+        """Send a request with a part of its body, then reset the connection."""
         with self.connect() as connection:
             connection.sendall(raw(method, target, "Expect: 100-continue", *headers))
             if connection.recv(100) != b"HTTP/1.1 100 Continue\r\n\r\n":
@@ -132,16 +132,16 @@ class Service(Client):
 
     @property
     def text(self) -> str:
-        """What the processes have written so far, whole lines of it."""
+        """The complete lines of the log so far."""
         written = self.errors.read_text()
         return written[: written.rfind("\n") + 1]
 
     def log(self) -> list[dict[str, Any]]:
-        """The log so far. Every line of it is JSON."""
+        """Return the log so far. Every line is JSON."""
         return [json.loads(line) for line in self.text.split("\n")[:-1]]
 
     def records(self, request_id: str, logger: str = "") -> list[dict[str, Any]]:
-        """The lines of a request, once its access line is there."""
+        """Wait for the access log line of a request, and return all log records with its ID."""
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             found = [record for record in self.log() if record.get("request_id") == request_id]
@@ -151,7 +151,7 @@ class Service(Client):
         raise RuntimeError(f"no access line of {request_id}")
 
     def stop(self) -> int:
-        """SIGTERM, and the exit status."""
+        """Send SIGTERM and return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -162,7 +162,7 @@ class Service(Client):
 
 
 def read_answer(connection: socket.socket, method: str = "GET") -> Answer:
-    """The next answer on a connection, and not a byte more. The connection stays open."""
+    """Read the next response on a connection, which stays open."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += _receive(connection, 1)
@@ -185,13 +185,13 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def raw(method: str, target: str, *headers: str, body: bytes = b"", host: str = "127.0.0.1") -> bytes:
-    """A request as bytes, to be sent as it is or in parts. Characters stand for the bytes of Latin-1."""
+    """Return a request as bytes, in Latin-1."""
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *headers]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of a chunked body, RFC 9112 section 7.1."""
+    """Return one chunk of a chunked body, RFC 9112 section 7.1."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 

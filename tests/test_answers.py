@@ -1,4 +1,4 @@
-"""What may be answered: anything, and it works or is refused in one sentence."""
+"""Answers to the questions: each one works, or is refused in one sentence."""
 
 import ast
 import json
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from baking import files, run_cookiecutter, texts
+from baking import files, load_hook, run_cookiecutter, texts
 from conftest import TEMPLATE
 
+HOOK = load_hook()
 REFUSED_SLUGS = {
     "": "is not made of lower-case ASCII words",
     "-x": "is not made of lower-case ASCII words",
@@ -24,9 +25,8 @@ REFUSED_SLUGS = {
     "a/b": "is not made of lower-case ASCII words",
     "a\\b": "is not made of lower-case ASCII words",
     "a--b": "is not made of lower-case ASCII words",
-    "é": "is not made of lower-case ASCII words",
+    "\u00e9": "is not made of lower-case ASCII words",
     "x" * 200: "is longer than 50 characters",
-    "x" * 300: "is longer than 50 characters",
     "class": "is a keyword of Python",
     "match": "is a keyword of Python",
     "json": "is the name of a module of Python's standard library",
@@ -35,11 +35,14 @@ REFUSED_SLUGS = {
     "pydantic-core": "is the name of a library",
     "pip": "is the name of a library",
     "markdown_it": "is the name of a library",
-    "databases": "is the name of a module of the tests",
+    "importlinter": "is the name of a library",
+    "core": "is the name of a module of the tests",
     "test-api": "is the name of a module of the tests",
     "tests": "is the name of a folder of the project",
     "aux": "is a name that Windows reserves",
 }
+REFUSED_BY_COOKIECUTTER = ["", "..", "../up", "a b", "x" * 300]
+"""Slugs for which cookiecutter would create another folder than the one that the hook is run for."""
 HOSTILE_TEXTS = [
     "O'Brien",
     'a "b" \\ c',
@@ -61,7 +64,7 @@ HOSTILE_TEXTS = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where cookiecutter is started: empty, and so is what lies beside it."""
+    """An empty folder in an empty folder, in which cookiecutter is run."""
     folder = tmp_path / "folder"
     folder.mkdir()
     return folder
@@ -76,9 +79,19 @@ def assert_refused(folder: Path, question: str, answer: str, rule: str, *options
     assert list(folder.parent.rglob("*")) == before
 
 
-@pytest.mark.parametrize(("slug", "rule"), REFUSED_SLUGS.items(), ids=lambda text: text[:20])
-def test_slug_is_refused_in_one_sentence(folder: Path, slug: str, rule: str) -> None:
-    assert_refused(folder, "project_slug", slug, rule)
+@pytest.mark.parametrize(("slug", "rule"), REFUSED_SLUGS.items(), ids=lambda text: ascii(text)[:20])
+def test_slug_is_refused(slug: str, rule: str) -> None:
+    assert HOOK.slug_problem(slug).startswith(rule)
+
+
+@pytest.mark.parametrize("slug", ["a", "my-service", "other_app", "shop2", "x" * 50])
+def test_slug_is_accepted(slug: str) -> None:
+    assert HOOK.slug_problem(slug) is None
+
+
+@pytest.mark.parametrize("slug", REFUSED_BY_COOKIECUTTER, ids=lambda text: text[:20])
+def test_refused_slug_leaves_nothing_behind(folder: Path, slug: str) -> None:
+    assert_refused(folder, "project_slug", slug, "is (not made of lower-case ASCII words|longer than 50 characters)")
 
 
 def test_absolute_path_is_refused(folder: Path) -> None:
@@ -98,18 +111,34 @@ def test_two_lines_are_refused(folder: Path, question: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\ttab", "a\abell", "a\x7fdelete", "a\u2028separator"], ids=ascii)
-def test_control_character_is_refused(folder: Path, text: str) -> None:
-    assert_refused(folder, "description", text, "is more than one line of plain text")
+def test_control_character_is_refused(text: str) -> None:
+    assert HOOK.text_problem(text) == "is more than one line of plain text"
+    assert HOOK.name_problem(text) == "is more than one line of plain text"
 
 
-@pytest.mark.parametrize("question", ["project_name", "author_name"])
-def test_blank_name_is_refused(folder: Path, question: str) -> None:
-    assert_refused(folder, question, "  ", "is blank")
+def test_blank_name_is_refused(folder: Path) -> None:
+    assert HOOK.name_problem("  ") == "is blank"
+    assert_refused(folder, "author_name", "  ", "is blank")
 
 
 @pytest.mark.parametrize("email", ["", "nobody", "a@b@c", "a b@example.org", '"a"@example.org', "a@example.org\n"])
-def test_what_is_no_email_address_is_refused(folder: Path, email: str) -> None:
-    assert_refused(folder, "author_email", email, "is not an e-mail address")
+def test_invalid_mail_address_is_refused(email: str) -> None:
+    assert HOOK.email_problem(email) == "is not an e-mail address"
+
+
+def test_each_question_is_checked_by_its_function() -> None:
+    checks = {question: check.__name__ for question, _, check, _ in HOOK.QUESTIONS}
+    assert checks == {
+        "project_name": "name_problem",
+        "project_slug": "slug_problem",
+        "description": "text_problem",
+        "author_name": "name_problem",
+        "author_email": "email_problem",
+    }
+
+
+def test_refused_mail_address_leaves_nothing_behind(folder: Path) -> None:
+    assert_refused(folder, "author_email", "nobody", "is not an e-mail address")
 
 
 def test_name_that_would_become_a_refused_slug_is_refused(folder: Path) -> None:
@@ -118,7 +147,7 @@ def test_name_that_would_become_a_refused_slug_is_refused(folder: Path) -> None:
 
 
 def type_answers(folder: Path, text: str) -> Path:
-    """Answers all three free texts with this one at the prompts, the rest with its default."""
+    """Enter this text at the prompts for name, description and author, and accept the other defaults."""
     typed = "\n".join([text, "", text, text, "", "", "", ""])
     result = run_cookiecutter(TEMPLATE, folder=folder, typed=typed)
     assert result.returncode == 0, result.stderr
@@ -127,7 +156,7 @@ def type_answers(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=ascii)
-def test_hostile_text_arrives_exactly_and_breaks_no_file(folder: Path, text: str) -> None:
+def test_hostile_text_is_kept_exactly_and_breaks_no_file(folder: Path, text: str) -> None:
     made = texts(type_answers(folder, text))
     project = tomllib.loads(made["pyproject.toml"])["project"]
     assert project["description"] == text
@@ -167,7 +196,7 @@ sys.addaudithook(audit)
 
 
 def test_hooks_start_no_process_and_use_no_network(folder: Path, tmp_path: Path) -> None:
-    """Their Python ends at once if they try. cookiecutter itself starts the hooks: it may."""
+    """The audit hook ends their process if they try. cookiecutter itself is allowed to start the hooks."""
     (tmp_path / "audit").mkdir()
     (tmp_path / "audit/sitecustomize.py").write_text(AUDIT)
     result = run_cookiecutter(TEMPLATE, "--no-input", folder=folder, PYTHONPATH=str(tmp_path / "audit"))
@@ -180,7 +209,7 @@ def test_hooks_work_with_an_empty_path(folder: Path) -> None:
     assert os.listdir(folder) == ["my-service"]
 
 
-def test_next_steps_are_said(folder: Path) -> None:
+def test_next_steps_are_printed(folder: Path) -> None:
     result = run_cookiecutter(TEMPLATE, "--no-input", "project_slug=other_app", folder=folder)
     assert "other_app is ready" in result.stdout
     assert "cd other_app\n" in result.stdout

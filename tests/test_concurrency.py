@@ -1,4 +1,4 @@
-"""Many clients write through many workers, some of which are killed: what was acknowledged is there, once."""
+"""Many clients write while workers are killed: every acknowledged write is stored once."""
 
 import http.client
 import json
@@ -26,30 +26,30 @@ WORKERS = 4
 CLIENTS = 8
 CREATES = 125
 UPDATES = 125
-"""Of each client: 2,000 writes together."""
+"""Updates of each client. All clients together make 2,000 writes."""
 HOT_POSTS = 4
-"""Updates go to these few posts, so that the clients are in each other's way."""
+"""Number of posts that all clients update, so that they conflict."""
 SHARED = 5
-"""In every so many creates the clients want the same slug, which one of them gets."""
+"""In one of this many creates, all clients send the same slug. One client gets it."""
 PAUSE = 700
-"""Answers between one kill and the next."""
+"""Number of responses between two kills."""
 LOST = 0
-"""In place of the status of an answer that never came."""
+"""Stands for the status of a lost response."""
 LIMIT = "50/second"
-"""Counted by each worker. A fast machine meets it and has to wait; a slow one never does, so nothing asks for a 429."""
+"""Rate limit of each worker. A fast machine exceeds it."""
 
 
 @dataclass
 class Client:
-    """One process that writes until everything is acknowledged, and keeps account of it."""
+    """A process that writes until everything is acknowledged, and counts the responses."""
 
     name: str
     port: int
     token: str
     created: dict[str, str] = field(default_factory=dict)
-    """Slug to text of the posts that are acknowledged."""
+    """Slug to text of the acknowledged posts."""
     appended: list[tuple[str, str]] = field(default_factory=list)
-    """URL of a post and the line that was added to it, as acknowledged."""
+    """URLs of posts and the lines that were added to them, acknowledged."""
     answers: Counter[str] = field(default_factory=Counter)
 
     def run(self, hot: list[str]) -> "Client":
@@ -61,7 +61,7 @@ class Client:
         return self
 
     def create(self, slug: str, number: int) -> None:
-        """With another slug, if somebody else has this one. It may also be our own post, whose answer was lost."""
+        """Create a post, with another slug if this one is taken, unless by the own post whose response was lost."""
         text, sent_before = f"{self.name} wrote {number}.", False
         while True:
             status = self.write("POST", "/api/posts", {"title": "x", "slug": slug, "body": text}).status
@@ -77,7 +77,7 @@ class Client:
         return f"<p>{text}</p>".encode() in self.read(f"/blog/{slug}").body
 
     def append(self, url: str, line: str) -> None:
-        """Read, change, write; and again if somebody else was faster, unless only the answer was lost."""
+        """Read, change and write a post, until the line is in it."""
         while True:
             post = self.read(url)
             lines = post.json["body"].splitlines()
@@ -101,7 +101,7 @@ class Client:
         return answer
 
     def ask(self, method: str, url: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
-        """The answer, counted. One that says to come back later is heeded, impatiently."""
+        """Send a request and count its response. After a 429 or 503 wait briefly."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)) as connection:
             try:
                 connection.request(method, url, body, headers or {})
@@ -116,14 +116,14 @@ class Client:
 
 
 def publish_hot_posts(service: Service, token: str) -> list[str]:
-    """Their URLs."""
+    """Create the posts that all clients update, and return their URLs."""
     publisher = Client("publisher", service.port, token)
     drafts = [{"title": "Hot", "slug": f"hot-{number}", "body": "start"} for number in range(HOT_POSTS)]
     return [publisher.write("POST", "/api/posts", draft).headers["Location"] for draft in drafts]
 
 
 def kill_workers(service: Service, clients: list[Future[Client]]) -> int:
-    """Kill one now and then until the clients are done, as much work between any two. How many."""
+    """Kill a worker now and then until the clients are done. Return the number of kills."""
     killed: set[int] = set()
     while not all(client.done() for client in clients):
         if service.text.count('"logger": "gunicorn.access"') > PAUSE * (len(killed) + 1):
@@ -135,7 +135,7 @@ def kill_workers(service: Service, clients: list[Future[Client]]) -> int:
 
 
 def errors(service: Service) -> list[str]:
-    """What is logged as an error, without what gunicorn says of the workers that were killed."""
+    """Return the errors in the log except those about killed workers."""
     records = [record for record in service.log() if record["level"] in ("error", "critical")]
     return [
         str(record) for record in records if not record["event"].endswith("was sent SIGKILL! Perhaps out of memory?")
@@ -146,12 +146,12 @@ def errors(service: Service) -> list[str]:
 class Database:
     url: str
     rows: Callable[[], list[tuple[str, str, int]]]
-    """Slug, text and version of every post, as the database itself tells them."""
+    """Function that returns slug, text and version of every post."""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, project: Path, tmp_path: Path) -> Database:
-    """A migrated one."""
+    """A migrated database of each kind."""
     if request.param == "sqlite":
         file = tmp_path / "posts.db"
         made = Database(f"sqlite:///{file}", partial(sqlite_rows, file))
@@ -175,7 +175,7 @@ def postgres_rows(server: Postgres, url: str) -> list[tuple[str, str, int]]:
 
 
 def check(database: Database, clients: list[Client], hot: list[str]) -> None:
-    """The database holds what was acknowledged, all of it, once, and nothing else."""
+    """Check that the database has every acknowledged write once, and nothing else."""
     rows = database.rows()
     created = [item for client in clients for item in client.created.items()]
     assert len(created) == CLIENTS * CREATES

@@ -1,4 +1,4 @@
-"""Faults of real databases: what is answered, logged and reported, and that the service goes on afterwards."""
+"""Faults of real databases: responses, log records and events, and that the service works again afterwards."""
 
 import os
 import secrets
@@ -33,7 +33,7 @@ def postgresql(project: Path, serve_all: Serve, sentry: Kent, postgres: Postgres
 
 
 def set_default(postgres: Postgres, url: str, setting: str) -> None:
-    """Of this database, for the connections to come. Those that there are, are ended."""
+    """Change a setting of this database for new connections, and end the existing ones."""
     server, _, name = url.rpartition("/")
     postgres.psql(f"{server}/postgres", f"ALTER DATABASE {name} {setting}")
     others = f"FROM pg_stat_activity WHERE datname = '{name}'"
@@ -90,13 +90,13 @@ def test_retry_after_is_jittered(store: Store) -> None:
     store.kent.events(store.ask("/mark").headers["X-Request-ID"])  # the last of them
 
 
-def test_slug_that_is_taken_is_the_clients_error(store: Store) -> None:
+def test_duplicate_slug_is_a_client_error(store: Store) -> None:
     first, second = store.publish("taken"), store.publish("taken")
     assert (first.status, second.status) == (201, 409)
     assert second.json["type"] == "/problems/slug-taken"
     assert store.records(second) == []
     insert = INSERT.format("'taken'", "'precious'")
-    store.assert_fails(409, "IntegrityError", method="POST", SQL=insert)  # which nobody expected
+    store.assert_fails(409, "IntegrityError", method="POST", SQL=insert)  # without SlugTaken
     store.assert_serves()
 
 
@@ -127,7 +127,7 @@ sys.stdin.read()
 
 @contextmanager
 def session(project: Path, url: str, *statements: str) -> Iterator[None]:
-    """Another session of PostgreSQL, which has run these statements and stays until the end of the ``with``."""
+    """Run statements in another session of PostgreSQL, which stays open until the end of the ``with``."""
     command = [project / ".venv/bin/python", "-c", SESSION, url, *statements]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -144,7 +144,7 @@ def test_rows_locked_by_another_session(store: Store, project: Path) -> None:
 
 
 def test_all_connections_of_the_pool_in_use(store: Store) -> None:
-    assert [store.ask("/hold").status for _ in range(2)] == [200, 200]
+    assert [store.ask("/hold").status for _ in range(5)] == [200] * 5
     try:
         store.assert_fails(503, "QueuePool limit", READS)
         store.assert_not_ready()
@@ -175,7 +175,7 @@ def test_stopped_server(store: Store, postgres: Postgres) -> None:
 
 
 @on_postgresql
-def test_restarted_server_is_not_noticed(store: Store, postgres: Postgres) -> None:
+def test_restarted_server(store: Store, postgres: Postgres) -> None:
     store.assert_serves()
     with postgres.stopped():
         pass
@@ -184,7 +184,7 @@ def test_restarted_server_is_not_noticed(store: Store, postgres: Postgres) -> No
 
 @on_postgresql
 def test_connection_lost_after_the_last_query(store: Store) -> None:
-    """The answer is ready, so it is given. What then cannot be committed is an error."""
+    """A response that is complete is sent. A commit that fails is an error."""
     page, problem = [store.ask(path) for path in ("/lose", "/api/lose")]
     assert [(answer.status, answer.body) for answer in (page, problem)] == [(200, b"done"), (200, b"done")]
     assert {record["level"] for record in store.records(problem)} <= {"warning"}
@@ -192,22 +192,22 @@ def test_connection_lost_after_the_last_query(store: Store) -> None:
     store.assert_serves()
 
 
-def test_conflict_that_goes_away_is_not_noticed(store: Store) -> None:
-    """A serialization failure of PostgreSQL. Of SQLite, reading what is no longer the newest, and then writing."""
+def test_conflict_is_retried(store: Store) -> None:
+    """PostgreSQL: a serialization failure. SQLite: writing after a read that is outdated."""
     answer = store.ask("/conflict", Conflicts="1")
     assert (answer.status, answer.body) == (200, b"2")
     assert [record["level"] for record in store.records(answer)] == ["warning"]
     store.assert_discreet()
 
 
-def test_conflict_that_stays(store: Store) -> None:
+def test_conflict_on_every_retry(store: Store) -> None:
     page, problem = [store.ask(path, Conflicts="100") for path in ("/conflict", "/api/conflict")]
     store.assert_failed(503, "sqlalchemy.exc.OperationalError", page, problem, warnings=6)
     store.assert_serves()
 
 
 @on_postgresql
-def test_deadlock_is_not_noticed(store: Store) -> None:
+def test_deadlock_is_retried(store: Store) -> None:
     with ThreadPoolExecutor() as threads:
         asked = [threads.submit(store.ask, "/deadlock", Rows=rows) for rows in ("1 2", "2 1")]
         answers = [future.result(TIMEOUT) for future in asked]
@@ -217,7 +217,7 @@ def test_deadlock_is_not_noticed(store: Store) -> None:
 
 @contextmanager
 def frozen(*processes: int) -> Iterator[None]:
-    """SIGSTOP: their connections stay, and nothing answers on them."""
+    """Stop processes with SIGSTOP: their connections stay open without an answer."""
     with ExitStack() as undo:
         for process in processes:
             undo.callback(os.kill, process, signal.SIGCONT)
@@ -226,8 +226,8 @@ def frozen(*processes: int) -> Iterator[None]:
 
 
 @on_postgresql
-def test_errors_do_not_ask_the_database(store: Store, postgres: Postgres) -> None:
-    """Neither on the connection that they could have, nor on a new one."""
+def test_error_responses_do_not_use_the_database(store: Store, postgres: Postgres) -> None:
+    """Neither on a connection of the pool nor on a new one."""
     store.assert_reads()
     others = "datname = current_database() AND pid <> pg_backend_pid()"
     pids = postgres.psql(store.url, f"SELECT pid FROM pg_stat_activity WHERE {others}")

@@ -1,4 +1,4 @@
-"""``make demo`` in a fresh clone, on a machine that has python3, pip, git and make, and no uv."""
+"""``make demo`` and ``make new`` in a fresh clone, on a machine that has python3, pip, git and make, but not uv."""
 
 import os
 import shlex
@@ -21,7 +21,7 @@ PATH = "/usr/bin:/bin"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The files of the template, and nothing else."""
+    """The files of the template without anything else."""
     for path in template_files():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(TEMPLATE / path, tmp_path / path)
@@ -29,7 +29,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 class Demo:
-    """A ``make demo`` in a process group of its own, as in a terminal."""
+    """``make demo`` in its own process group, as in a terminal."""
 
     def __init__(self, clone: Path, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -53,7 +53,7 @@ class Demo:
         raise RuntimeError(self.output.read_text())
 
     def status(self, path: str, method: str = "GET") -> int | None:
-        """The status of an answer; None where nobody listens."""
+        """Return the status of a response, or None if nothing listens on the port."""
         try:
             with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=TIMEOUT) as ok:
                 return int(ok.status)
@@ -64,7 +64,7 @@ class Demo:
             return None
 
     def publish(self) -> int:
-        """What is shown as ``a new post`` is done as a shell would; the status."""
+        """Run the command shown for ``a new post`` as a shell would. Return the status."""
         (line,) = [line for line in self.output.read_text().splitlines() if " a new post " in line]
         curl, _, url, _, header, _, body = shlex.split(line.removeprefix("  a new post "))
         assert curl == "curl"
@@ -74,13 +74,16 @@ class Demo:
             return int(created.status)
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Press Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)
         self.process.wait(TIMEOUT)
 
 
 @pytest.fixture
 def demo(clone: Path) -> Iterator[Demo]:
+    old = clone / "build/my-service/old"
+    old.parent.mkdir(parents=True)
+    old.touch()
     demo = Demo(clone, free_port())
     yield demo
     if demo.process.poll() is None:
@@ -90,6 +93,7 @@ def demo(clone: Path) -> Iterator[Demo]:
 @pytest.mark.slow
 def test_demo_starts_shows_errors_and_stops(clone: Path, demo: Demo) -> None:
     demo.wait_until_ready()
+    assert not (clone / "build/my-service/old").exists()
     printed = demo.output.read_text()
     for line, path, method, status in (
         (f"curl -i {demo.url}/no-such-page", "/no-such-page", "GET", 404),
@@ -108,7 +112,7 @@ def test_demo_starts_shows_errors_and_stops(clone: Path, demo: Demo) -> None:
         ["make", "demo", f"PORT={port}"], cwd=clone, env=user_environment(PATH=PATH), capture_output=True, text=True
     )
     assert second.returncode != 0
-    assert second.stdout == f"Port {port} cannot be had. Choose another: make demo PORT=8001\n"
+    assert second.stdout == f"Port {port} is in use. Choose another: make demo PORT=8001\n"
     assert demo.status("/") == 200
 
     demo.interrupt()
@@ -116,13 +120,14 @@ def test_demo_starts_shows_errors_and_stops(clone: Path, demo: Demo) -> None:
 
 
 @pytest.mark.slow
-def test_demo_starts_afresh(clone: Path) -> None:
-    old = clone / "build/my-service/old"
-    old.parent.mkdir(parents=True)
-    old.touch()
-    demo = Demo(clone, free_port())
-    try:
-        demo.wait_until_ready()
-        assert not old.exists()
-    finally:
-        demo.interrupt()
+def test_new_asks_the_questions_and_its_project_runs(clone: Path) -> None:
+    """The closing message says ``make test``; the project's own Makefile installs uv too."""
+    environment = user_environment(PATH=PATH)
+    options = {"cwd": clone, "env": environment, "capture_output": True, "text": True, "timeout": 250}
+    made = subprocess.run(["make", "new", "OUTPUT=out"], input="Shop\n" + "\n" * 6, **options)
+    assert made.returncode == 0, made.stderr
+    assert "shop is ready" in made.stdout
+    assert (clone / "out/shop/src/shop/__init__.py").exists()
+    tested = subprocess.run(["make", "test"], **options | {"cwd": clone / "out/shop"})
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert " passed in " in tested.stdout

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from conftest import Serve, user_environment
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from servers import Postgres
 from service import Answer, Service
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -124,7 +123,7 @@ def examples(document: dict[str, Any]) -> dict[Example, dict[str, Any]]:
 
 def comparable(problem: dict[str, Any]) -> dict[str, Any]:
     """Its members; of those that differ from answer to answer the type."""
-    return {name: type(value) if name in ("errors", "reference") else value for name, value in problem.items()}
+    return {name: type(value) if name in ("errors", "request_id") else value for name, value in problem.items()}
 
 
 def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
@@ -159,16 +158,7 @@ def comments() -> Iterator[str]:
 
 
 def test_schemathesis_finds_nothing_on_sqlite(serve: Serve, comments: str, tmp_path: Path) -> None:
-    service = serve(RATELIMIT_WRITES=UNLIMITED, UPSTREAM_URL=comments)
-    assert_nothing_found(run_schemathesis(service, tmp_path))
-    assert_much_was_asked(service)
-
-
-def test_schemathesis_finds_nothing_on_postgresql(
-    serve: Serve, postgres: Postgres, comments: str, tmp_path: Path
-) -> None:
-    service = serve(RATELIMIT_WRITES=UNLIMITED, UPSTREAM_URL=comments, DATABASE_URL=postgres.database())
-    service.flask("db", "upgrade")
+    service = serve(RATELIMIT_WRITES=UNLIMITED, COMMENTS_URL=comments)
     assert_nothing_found(run_schemathesis(service, tmp_path))
     assert_much_was_asked(service)
 
@@ -238,7 +228,7 @@ def test_wrong_method_is_told_the_documented_ones(service: Service, document: di
         assert set(service.ask("OPTIONS", path.format(post_id=1)).headers["Allow"].split(", ")) == allowed
 
 
-@pytest.mark.parametrize("post_id", [0, LARGEST_ID, LARGEST_ID + 1, 10**30, -1, "x", "1.0"])
+@pytest.mark.parametrize("post_id", [LARGEST_ID + 1, -1, "x"])
 def test_documented_method_is_never_wrong(
     service: Service, document: dict[str, Any], valid: Parts, post_id: int | str
 ) -> None:
@@ -257,13 +247,13 @@ def provocations(service: Service, valid: Parts) -> dict[str, Parts]:
     reader = service.flask("tokens", "create", "reader", "--read-only").strip()
     wrong: dict[str, Parts] = {
         "Bad Request": {"body": b"{"},
-        "Changed meanwhile": {"If-Match": '"0"'},
-        "If-Match required": {"If-Match": None},
+        "Precondition failed": {"If-Match": '"0"'},
+        "Precondition required": {"If-Match": None},
         "Invalid body": {"body": b"{}"},
         "Invalid query": {"query": "?limit=0"},
         "Invalid token": {"Authorization": "Bearer x"},
         "Not Found": {"post_id": LARGEST_ID},
-        "Not set up": {},
+        "Upstream service not configured": {},
         "Read-only token": {"Authorization": f"Bearer {reader}"},
         "Request Entity Too Large": {"body": b" " * 2001},
         "Slug taken": {"body": draft("taken")},
@@ -288,11 +278,13 @@ def test_example_of_a_problem_is_what_is_answered(
 
 
 def test_example_of_the_rate_limit_is_what_is_answered(serve: Serve) -> None:
-    service = serve(RATELIMIT_READS="1/day", RATELIMIT_WRITES="1/day", WEB_CONCURRENCY="1")
+    service = serve(RATELIMIT_WRITES="1/day", WEB_CONCURRENCY="1")
     valid = valid_parts(service)
     document = service.get(DOCUMENT).json
     assert ask(service, "POST", "/api/posts", valid).status == 201
     for method, path, _ in operations(document):
+        if method == "GET":
+            continue
         answer = ask(service, method, path, valid)
         shown = examples(document)[method, path, "Rate limited"]
         assert (answer.status, comparable(answer.json)) == (429, comparable(shown))
@@ -312,7 +304,7 @@ def test_every_type_has_a_page_for_people_and_for_programs(service: Service, doc
         told = described.json["problem"]
         assert told["description"]
         assert {name: told[name] for name in ("type", "title", "status")}.items() <= problem.items()
-        assert {**told["example"], "reference": problem["reference"]} == problem
+        assert {**told["example"], "request_id": problem["request_id"]} == problem
 
 
 def test_mount_point_is_part_of_servers_and_types(serve: Serve) -> None:
@@ -327,8 +319,3 @@ def test_mount_point_is_part_of_servers_and_types(serve: Serve) -> None:
     assert refused.json["type"] == "/mounted/problems/token-required"
     page = service.get("/problems/", X_Forwarded_Prefix="/mounted").body.decode()
     assert all(f'href="{kind}"' in page for kind in types)
-
-
-def test_without_a_mount_point_the_server_is_the_root(service: Service, document: dict[str, Any]) -> None:
-    assert document["servers"] == [{"url": "/"}]
-    assert service.get(document["servers"][0]["url"].rstrip("/") + "/api/posts").status == 200

@@ -1,28 +1,26 @@
-"""Flask's documentation keeps working in a baked service, for the code that its owner adds.
+"""Flask's documentation works in a baked service, for the code that its owner adds.
 
 https://flask.palletsprojects.com/en/stable/errorhandling/, and what the service promises beyond it. The tests are in
-``patterns/``; they run in the baked project, with its own Python, fixtures and pytest settings.
+``patterns/``; they run in the baked project, with its own Python.
 """
 
 import subprocess
 from pathlib import Path
 
-import pytest
 from conftest import user_environment
 
 PATTERNS = Path(__file__).with_name("patterns")
-FILES = sorted({file.name for file in PATTERNS.glob("*.py")} - {"asking.py"})
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_patterns(project: Path, file: str) -> None:
-    command = [project / ".venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "conftest"]
-    asked = subprocess.run(
-        [*command, f"--config-file={project}/pyproject.toml", f"--confcutdir={PATTERNS}", PATTERNS / file],
-        cwd=project,
-        env=user_environment(PYTHONPATH=str(project / "tests")),
+def test_patterns(project: Path, tmp_path: Path) -> None:
+    files = sorted(set(PATTERNS.glob("*.py")) - {PATTERNS / "asking.py", PATTERNS / "conftest.py"})
+    command = [project / ".venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    done = subprocess.run(
+        [*command, "--config-file=/dev/null", f"--rootdir={PATTERNS}", f"--confcutdir={PATTERNS}", *files],
+        cwd=tmp_path,
+        env=user_environment(),
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert done.returncode == 0, done.stdout + done.stderr

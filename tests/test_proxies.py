@@ -1,11 +1,12 @@
-"""When the service is down: a real nginx and a real Caddy answer as the service would, with what it has exported.
+"""nginx and Caddy send the exported error pages while the service is down.
 
-Their configurations are those of the generated project's README.
+Their configurations are those in docs/operations.md of the generated project.
 """
 
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +46,7 @@ for prefix in ("", "/blog", "/api"):
     app.add_url_rule(f"{prefix}/busy", f"extra-busy{name}", busy)
 """
 
-IMPATIENT = """
+CADDY_STALLED = """
 	@stalled path */stalled
 	reverse_proxy @stalled 127.0.0.1:%s {
 		transport http {
@@ -54,7 +55,7 @@ IMPATIENT = """
 	}
 """
 
-LOCATIONS = """
+NGINX_LOCATIONS = """
     location ~ ^/(api/|blog/|)refused { return 403; }
     location ~ ^/(api/|blog/|)limited { limit_req zone=once; limit_req_status 503; }
     location ~ ^/(api/|blog/|)private { auth_basic "Private"; auth_basic_user_file nobody; }
@@ -63,8 +64,8 @@ LOCATIONS = """
     location / {"""
 
 PAGE, PROBLEM = "text/html", "application/problem+json"
-SPACES = {"": PAGE, "/blog": PAGE, "/api": PROBLEM}
-"""Prefix to form."""
+FORMS = {"": PAGE, "/blog": PAGE, "/api": PROBLEM}
+"""URL prefix to the form of its errors."""
 
 SENT_BY_THE_SERVER = {"server", "date", "connection", "content-length", "transfer-encoding", "vary"}
 
@@ -108,8 +109,8 @@ application/vnd.api+json
 
 
 def block(project: Path, language: str) -> str:
-    """What the README shows for a proxy."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    """Return the configuration that docs/operations.md shows."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", (project / "docs/operations.md").read_text(), re.DOTALL)
     return found
 
 
@@ -123,7 +124,7 @@ def configure_nginx(project: Path, service: Service, port: int, folder: Path, li
             "listen 80;": f"listen {listen};",
             "/var/log/nginx/my-service.log": "access.log",
             "127.0.0.1:8000": f"127.0.0.1:{port}",
-            "\n    location / {": LOCATIONS % {"port": port},
+            "\n    location / {": NGINX_LOCATIONS % {"port": port},
         },
     )
     return f"limit_req_zone $server_port zone=once:1m rate=1r/m;\n{configuration}"
@@ -131,14 +132,22 @@ def configure_nginx(project: Path, service: Service, port: int, folder: Path, li
 
 def configure_caddy(project: Path, service: Service, port: int, folder: Path, listen: str) -> str:
     service.flask("errors", "export", str(folder / "errors"))
+    configuration = block(project, "caddy")
+    if caddy_version() < (2, 7):  # Debian 12
+        configuration = replaced(configuration, {"\t\trequest_buffers 1MiB\n": ""})
     return replaced(
-        block(project, "caddy"),
+        configuration,
         {
             "/srv/my-service": str(folder),
-            "example.org {": f"http://{listen} {{\n\tlog{IMPATIENT % port}",
+            "example.org {": f"http://{listen} {{\n\tlog{CADDY_STALLED % port}",
             "127.0.0.1:8000 {": f"127.0.0.1:{port} {{",
         },
     )
+
+
+def caddy_version() -> tuple[int, ...]:
+    version = subprocess.run([CADDY, "version"], check=True, capture_output=True, text=True).stdout
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:
@@ -183,13 +192,13 @@ def lonely_caddy(project: Path, service: Service) -> Iterator[Caddy]:
 
 @pytest.fixture(params=["nginx", "caddy"])
 def proxy(request: pytest.FixtureRequest) -> Proxy:
-    """Each of them."""
+    """Each proxy in turn, in front of the service."""
     return cast(Proxy, request.getfixturevalue(request.param))
 
 
 @pytest.fixture(params=["lonely_nginx", "lonely_caddy"])
 def lonely(request: pytest.FixtureRequest) -> Proxy:
-    """Each of them, in front of a port where no service is."""
+    """Each proxy in turn, in front of a port without a service."""
     return cast(Proxy, request.getfixturevalue(request.param))
 
 
@@ -202,13 +211,13 @@ def down(service: Service) -> Iterator[None]:
         service.start()
 
 
-def reference(answer: Answer) -> str:
+def request_id(answer: Answer) -> str:
     (found,) = answer.headers.get_all("X-Request-ID") or []
     return found
 
 
-def told(answer: Answer) -> dict[str, str]:
-    """The headers, but for those of a server, and for the reference. None is there twice."""
+def error_headers(answer: Answer) -> dict[str, str]:
+    """Return the headers except those of a server and the request ID. None occurs twice."""
     names = [name.lower() for name in answer.headers if name.lower() not in SENT_BY_THE_SERVER]
     assert len(names) == len(set(names))
     return {name: answer.headers[name] for name in names if name != "x-request-id"}
@@ -216,20 +225,20 @@ def told(answer: Answer) -> dict[str, str]:
 
 def assert_error(answer: Answer, status: int, form: str) -> None:
     assert (answer.status, answer.media_type) == (status, form)
-    assert len(reference(answer)) in (32, 36)
+    assert len(request_id(answer)) in (32, 36)
     assert answer.headers["Cache-Control"] == "no-store"
     if form == PROBLEM:
-        assert (answer.json["status"], answer.json["reference"]) == (status, reference(answer))
+        assert (answer.json["status"], answer.json["request_id"]) == (status, request_id(answer))
         assert answer.headers["Content-Language"] is None
     else:
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert answer.body.count(reference(answer).encode()) == 1
+        assert answer.body.count(request_id(answer).encode()) == 1
         assert f'<html lang="{answer.headers["Content-Language"]}"'.encode() in answer.body
     assert b"<!--" not in answer.body
 
 
 def send(client: Client, data: bytes, method: str = "GET") -> Answer:
-    """Bytes as they are, and the answer to them, chunked or not."""
+    """Send bytes and return the response, chunked or not."""
     with client.connect() as connection:
         connection.sendall(data)
         response = HTTPResponse(connection, method=method)
@@ -237,64 +246,70 @@ def send(client: Client, data: bytes, method: str = "GET") -> Answer:
         return Answer(response.status, response.headers, response.read())
 
 
-def until(found: Callable[[], re.Match[str] | None]) -> re.Match[str]:
+def wait_for(found: Callable[[], re.Match[str] | None]) -> re.Match[str]:
+    """Return the match, once there is one."""
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         if match := found():
             return match
         time.sleep(0.05)
-    raise RuntimeError("it did not happen")
+    raise TimeoutError
 
 
-def test_configuration_is_right(proxy: Proxy) -> None:
+def test_configuration_is_valid(proxy: Proxy) -> None:
     said = proxy.check().lower()
     assert "successful" in said or "valid configuration" in said
     assert "[warn]" not in said
 
 
-@pytest.mark.parametrize("prefix", SPACES)
+@pytest.mark.parametrize("prefix", FORMS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
-def test_a_stopped_service(lonely: Proxy, prefix: str, method: str) -> None:
+def test_service_is_down(lonely: Proxy, prefix: str, method: str) -> None:
     answer = lonely.ask(method, f"{prefix}/anything?x=1", b"x" * 100 if method in ("POST", "PUT") else None)
     assert answer.headers["Retry-After"] == "30"
     if method != "HEAD":
-        assert_error(answer, 502, SPACES[prefix])
+        assert_error(answer, 502, FORMS[prefix])
         return
-    assert (answer.status, answer.media_type, answer.body) == (502, SPACES[prefix], b"")
+    assert (answer.status, answer.media_type, answer.body) == (502, FORMS[prefix], b"")
     assert answer.headers["Content-Length"] != "0"
 
 
-@pytest.mark.parametrize("prefix", SPACES)
+@pytest.mark.parametrize("prefix", FORMS)
 @pytest.mark.parametrize("language", ["en", "fa", "zh-Hans"])
-def test_proxy_answers_as_the_service(lonely: Proxy, service: Service, prefix: str, language: str) -> None:
-    """The same bytes but for the reference, and the same headers."""
+def test_proxy_sends_what_the_service_would_send(lonely: Proxy, service: Service, prefix: str, language: str) -> None:
+    """The same bytes except the request ID, and the same headers."""
     own, answer = (asked.get(f"{prefix}/fails/502", Accept_Language=language) for asked in (service, lonely))
     assert answer.status == own.status == 502
-    assert answer.body.replace(reference(answer).encode(), reference(own).encode()) == own.body
-    if SPACES[prefix] == PAGE:
-        assert told(answer) == told(own)
-    else:  # a page's policy is stricter
+    assert answer.body.replace(request_id(answer).encode(), request_id(own).encode()) == own.body
+    if FORMS[prefix] == PAGE:
+        assert error_headers(answer) == error_headers(own)
+    else:  # the policy of the pages is stricter
         policy = "content-security-policy"
-        assert told(answer) | {policy: ""} == told(own) | {policy: ""}
+        assert error_headers(answer) | {policy: ""} == error_headers(own) | {policy: ""}
     assert answer.headers["Vary"] == "Accept, Accept-Language"
 
 
-def test_language_is_the_one_the_service_chooses(lonely: Proxy, service: Service) -> None:
-    for wanted in ACCEPT_LANGUAGE:
-        own, answer = (asked.get("/fails/502", Accept_Language=wanted) for asked in (service, lonely))
+def test_proxy_chooses_the_same_language(lonely: Proxy, service: Service) -> None:
+    for accept_language in ACCEPT_LANGUAGE:
+        own, answer = (asked.get("/fails/502", Accept_Language=accept_language) for asked in (service, lonely))
         assert_error(answer, 502, PAGE)
-        assert answer.headers["Content-Language"] == own.headers["Content-Language"], wanted[:20]
+        assert answer.headers["Content-Language"] == own.headers["Content-Language"], accept_language
 
 
-def test_a_huge_accept_language_breaks_nothing(lonely: Proxy) -> None:
-    for wanted in ("a" * 4000, "xx," * 1000 + "fr", "," * 4000, "-" * 4000, "fa-" * 1000):
-        assert_error(lonely.get("/", Accept_Language=wanted), 502, PAGE)
+def test_huge_accept_language(lonely: Proxy) -> None:
+    for accept_language in ("a" * 4000, "xx," * 1000 + "fr", "," * 4000, "-" * 4000, "fa-" * 1000):
+        assert_error(lonely.get("/", Accept_Language=accept_language), 502, PAGE)
 
 
-def test_form_is_the_one_the_service_chooses(lonely: Proxy, service: Service) -> None:
-    for wanted in ACCEPT:
-        own, answer = (asked.get("/fails/502", Accept=wanted) for asked in (service, lonely))
-        assert answer.media_type == own.media_type, wanted
+@pytest.mark.parametrize("prefix", FORMS)
+def test_proxy_chooses_the_same_form(lonely: Proxy, service: Service, prefix: str) -> None:
+    """A prefix of pages sends JSON to a client that prefers it. A prefix of JSON always sends JSON."""
+    forms = set()
+    for accept in ACCEPT:
+        own, answer = (asked.get(f"{prefix}/fails/502", Accept=accept) for asked in (service, lonely))
+        assert_error(answer, 502, own.media_type)
+        forms.add(own.media_type)
+    assert forms == {FORMS[prefix], PROBLEM}
 
 
 @pytest.mark.parametrize(
@@ -317,11 +332,11 @@ def test_form_is_the_one_the_service_chooses(lonely: Proxy, service: Service) ->
         ),
     ],
 )
-def test_space_is_that_of_the_decoded_path(lonely: Proxy, path: str, form: str) -> None:
+def test_prefix_is_matched_in_the_decoded_path(lonely: Proxy, path: str, form: str) -> None:
     assert_error(lonely.get(path, Accept="text/html"), 502, form)
 
 
-def test_a_service_that_starts_again(proxy: Proxy, service: Service) -> None:
+def test_service_restarts(proxy: Proxy, service: Service) -> None:
     for _ in range(2):
         assert proxy.get("/").status == 200
         with down(service):
@@ -329,24 +344,24 @@ def test_a_service_that_starts_again(proxy: Proxy, service: Service) -> None:
     assert proxy.get("/").status == 200
 
 
-@pytest.mark.parametrize("prefix", SPACES)
-def test_a_worker_killed_at_work(proxy: Proxy, service: Service, prefix: str) -> None:
-    """Its master starts another."""
-    with at_work(proxy, service, prefix) as (answer, worker):
+@pytest.mark.parametrize("prefix", FORMS)
+def test_worker_is_killed_during_a_request(proxy: Proxy, service: Service, prefix: str) -> None:
+    """Gunicorn starts another worker."""
+    with busy_worker(proxy, service, prefix) as (answer, worker):
         os.kill(worker, signal.SIGKILL)
-        assert_error(answer(), 502, SPACES[prefix])
-    until(lambda: re.match("200", str(proxy.get("/").status)))
+        assert_error(answer(), 502, FORMS[prefix])
+    wait_for(lambda: re.match("200", str(proxy.get("/").status)))
 
 
-@pytest.mark.parametrize("prefix", SPACES)
-def test_a_service_killed_at_work(proxy: Proxy, service: Service, prefix: str) -> None:
+@pytest.mark.parametrize("prefix", FORMS)
+def test_service_is_killed_during_a_request(proxy: Proxy, service: Service, prefix: str) -> None:
     try:
-        with at_work(proxy, service, prefix) as (answer, worker):
+        with busy_worker(proxy, service, prefix) as (answer, worker):
             service.process.kill()
             os.kill(worker, signal.SIGKILL)
-            assert_error(answer(), 502, SPACES[prefix])
+            assert_error(answer(), 502, FORMS[prefix])
         service.process.wait(TIMEOUT)
-        assert_error(proxy.get(prefix or "/"), 502, SPACES[prefix])
+        assert_error(proxy.get(prefix or "/"), 502, FORMS[prefix])
     finally:
         service.stop()
         service.start()
@@ -354,69 +369,70 @@ def test_a_service_killed_at_work(proxy: Proxy, service: Service, prefix: str) -
 
 
 @contextmanager
-def at_work(proxy: Proxy, service: Service, prefix: str) -> Iterator[tuple[Callable[[], Answer], int]]:
-    """A request that a worker is busy with: its answer to come, and the worker's process id.
+def busy_worker(proxy: Proxy, service: Service, prefix: str) -> Iterator[tuple[Callable[[], Answer], int]]:
+    """Start a request and yield a function that waits for its response, and the process ID of its worker.
 
-    A POST: Caddy sends a GET again, to the next worker.
+    The request is a POST, because Caddy retries a GET.
     """
     size = len(service.text)
     with ThreadPoolExecutor() as threads:
         asked = threads.submit(proxy.ask, "POST", f"{prefix}/slow")
-        worker = until(lambda: re.search(r"at work in (\d+)", service.text[size:]))
+        worker = wait_for(lambda: re.search(r"at work in (\d+)", service.text[size:]))
         yield lambda: asked.result(TIMEOUT), int(worker[1])
 
 
-@pytest.mark.parametrize("prefix", SPACES)
-def test_a_service_that_takes_too_long(proxy: Proxy, prefix: str) -> None:
+@pytest.mark.parametrize("prefix", FORMS)
+def test_service_does_not_answer_in_time(proxy: Proxy, prefix: str) -> None:
     answer = proxy.get(f"{prefix}/stalled")
-    assert_error(answer, 504, SPACES[prefix])
+    assert_error(answer, 504, FORMS[prefix])
     assert answer.headers["Retry-After"] == "30"
 
 
-@pytest.mark.parametrize("prefix", SPACES)
-def test_answers_of_the_service_pass_untouched(proxy: Proxy, service: Service, prefix: str) -> None:
+@pytest.mark.parametrize("prefix", FORMS)
+def test_responses_of_the_service_are_not_changed(proxy: Proxy, service: Service, prefix: str) -> None:
     for path in (f"{prefix}/busy", f"{prefix}/unknown"):
         own, answer = service.get(path), proxy.get(path)
-        assert_error(answer, own.status, SPACES[prefix])
-        assert answer.body.replace(reference(answer).encode(), reference(own).encode()) == own.body
+        assert_error(answer, own.status, FORMS[prefix])
+        assert answer.body.replace(request_id(answer).encode(), request_id(own).encode()) == own.body
         assert answer.headers["Vary"] == own.headers["Vary"]
-        assert told(answer) == told(own)
+        assert error_headers(answer) == error_headers(own)
     assert b"Words of the service." in proxy.get(f"{prefix}/busy").body
 
 
-def test_reference_is_one_from_nginx_to_the_service(nginx: Nginx, service: Service) -> None:
+def test_request_id_of_nginx_is_used_by_the_service(nginx: Nginx, service: Service) -> None:
     answer = nginx.get("/unknown", X_Request_ID="of-the-client")
     assert_error(answer, 404, PAGE)
-    assert [record["status"] for record in service.records(reference(answer), "gunicorn.access")] == [404]
-    assert f" 404 {len(answer.body)} {reference(answer)}\n" in (nginx.folder / "access.log").read_text()
+    assert [record["status"] for record in service.records(request_id(answer), "gunicorn.access")] == [404]
+    line = f" 404 {len(answer.body)} {request_id(answer)}\n"
+    wait_for(lambda: re.search(line, (nginx.folder / "access.log").read_text()))
 
 
-def test_reference_is_one_from_caddy_to_the_service(caddy: Caddy, service: Service) -> None:
+def test_request_id_of_caddy_is_used_by_the_service(caddy: Caddy, service: Service) -> None:
     answer = caddy.get("/unknown", X_Request_ID="of-the-client")
     assert_error(answer, 404, PAGE)
-    assert [record["status"] for record in service.records(reference(answer), "gunicorn.access")] == [404]
-    until(lambda: re.search(f'"X-Request-Id":\\["{reference(answer)}"]', caddy.log))
+    assert [record["status"] for record in service.records(request_id(answer), "gunicorn.access")] == [404]
+    wait_for(lambda: re.search(f'"X-Request-Id":\\["{request_id(answer)}"]', caddy.log))
 
 
-def test_reference_of_a_dead_service_is_in_the_log_of_nginx(lonely_nginx: Nginx) -> None:
-    for path in ("/x", "/api/x"):
-        answer = lonely_nginx.get(path, X_Request_ID="of-the-client")
-        line = until(lambda: re.search(f".* {reference(answer)}\n", (lonely_nginx.folder / "access.log").read_text()))  # noqa: B023
-        assert f'"GET {path} HTTP/1.1" 502 ' in line[0]
+@pytest.mark.parametrize("path", ["/x", "/api/x"])
+def test_nginx_logs_the_request_id_while_the_service_is_down(lonely_nginx: Nginx, path: str) -> None:
+    line = request_id(lonely_nginx.get(path, X_Request_ID="of-the-client")) + "\n"
+    match = wait_for(lambda: re.search(f".* {line}", (lonely_nginx.folder / "access.log").read_text()))
+    assert f'"GET {path} HTTP/1.1" 502 ' in match[0]
 
 
-def test_reference_of_a_dead_service_is_in_the_log_of_caddy(lonely_caddy: Caddy) -> None:
+def test_caddy_logs_the_request_id_while_the_service_is_down(lonely_caddy: Caddy) -> None:
     answer = lonely_caddy.get("/x", X_Request_ID="of-the-client")
-    until(lambda: re.search(f'"status":502.*{reference(answer)}', lonely_caddy.log))
+    wait_for(lambda: re.search(f'"status":502.*{request_id(answer)}', lonely_caddy.log))
 
 
-def test_no_one_else_is_told_the_reference_of_another(lonely: Proxy) -> None:
-    assert len({reference(lonely.get("/")) for _ in range(10)}) == 10
+def test_each_response_has_its_own_request_id(lonely: Proxy) -> None:
+    assert len({request_id(lonely.get("/")) for _ in range(10)}) == 10
 
 
-@pytest.mark.parametrize("prefix", SPACES)
-def test_what_nginx_refuses(nginx: Nginx, prefix: str) -> None:
-    form = SPACES[prefix]
+@pytest.mark.parametrize("prefix", FORMS)
+def test_nginx_rejects_a_request_by_its_configuration(nginx: Nginx, prefix: str) -> None:
+    form = FORMS[prefix]
     assert_error(nginx.get(f"{prefix}/refused"), 403, form)
     assert_error(nginx.ask("POST", f"{prefix}/x", b"x" * 2_000_000), 413, form)
     assert_error(nginx.ask("POST", f"{prefix}/refused", b"x" * 1000), 403, form)
@@ -442,20 +458,20 @@ def test_what_nginx_refuses(nginx: Nginx, prefix: str) -> None:
         (raw("TRACE", "/"), 405),
     ],
 )
-def test_requests_that_nginx_does_not_pass_on(nginx: Nginx, request_: bytes, status: int) -> None:
+def test_nginx_rejects_an_invalid_request(nginx: Nginx, request_: bytes, status: int) -> None:
     assert_error(send(nginx, request_), status, PAGE)
 
 
-def test_a_file_that_nginx_does_not_find(nginx: Nginx, service: Service) -> None:
+def test_nginx_does_not_find_a_file(nginx: Nginx, service: Service) -> None:
     assert_error(nginx.get("/files/x"), 404, PAGE)
     assert_error(nginx.get("/files/x", Accept="application/json"), 404, PROBLEM)
 
 
-def test_exported_files_are_not_to_be_had_by_their_names(nginx: Nginx) -> None:
+def test_exported_files_have_no_urls(nginx: Nginx) -> None:
     assert_error(nginx.get("/.errors/errors/en/502.html"), 404, PAGE)
 
 
-def test_conditions_and_ranges_change_nothing(lonely: Proxy) -> None:
+def test_conditional_and_range_headers_are_ignored(lonely: Proxy) -> None:
     for header in (
         {"Range": "bytes=0-9"},
         {"If-None-Match": "*"},
@@ -464,12 +480,12 @@ def test_conditions_and_ranges_change_nothing(lonely: Proxy) -> None:
         assert_error(lonely.ask("GET", "/", headers=header), 502, PAGE)
 
 
-def test_a_client_of_http_1_0(lonely: Proxy) -> None:
+def test_http_1_0(lonely: Proxy) -> None:
     assert_error(send(lonely, b"GET /api/x HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"), 502, PROBLEM)
 
 
 def test_export_into_the_folder_of_a_running_proxy(lonely: Proxy, service: Service) -> None:
-    """Whoever asks meanwhile gets a whole page."""
+    """No response is half a file meanwhile."""
     with ThreadPoolExecutor() as threads:
         export = threads.submit(service.flask, "errors", "export", str(lonely.folder / "errors"))
         asked = 0

@@ -1,9 +1,9 @@
-"""The servers that other tests rely on: that they forget nothing in a downtime, and mix up nothing."""
+"""The servers that other tests use keep their data over a restart."""
 
 from servers import Postgres, Redis
 
 
-def test_postgres_keeps_its_data_and_its_port_over_a_downtime(postgres: Postgres) -> None:
+def test_postgres_keeps_its_data_and_its_port_over_a_restart(postgres: Postgres) -> None:
     url = postgres.database()
     postgres.psql(url, "CREATE TABLE kept (id int); INSERT INTO kept VALUES (7)")
     with postgres.stopped():
@@ -17,7 +17,7 @@ def test_databases_are_separate(postgres: Postgres) -> None:
     assert postgres.psql(second, "SELECT to_regclass('mine') IS NULL") == "t\n"
 
 
-def test_redis_keeps_its_data_and_its_port_over_a_downtime(redis: Redis) -> None:
+def test_redis_keeps_its_data_and_its_port_over_a_restart(redis: Redis) -> None:
     redis.cli("SET", "kept", "7")
     with redis.stopped():
         assert redis.process.poll() == 0

@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
 from uuid import uuid4
 
 import pytest
@@ -26,7 +25,6 @@ received = []
 def data(): return answer(request.get_data())
 def form(): return answer(request.form.get("body", "").encode())
 def stream(): return answer(b"".join(iter(lambda: request.stream.read(4096), b"")))
-def line(): return answer(request.stream.readline())
 
 def answer(body):
     received.append(len(body))
@@ -45,7 +43,7 @@ def slow():
     return "done"
 
 for prefix in ("", "/api"):
-    for view in (data, form, stream, line):
+    for view in (data, form, stream):
         app.add_url_rule(f"{prefix}/{view.__name__}", f"extra{prefix}{view.__name__}", view, methods=["POST"])
     for view in (echo, crash, busy, process, slow):
         app.add_url_rule(f"{prefix}/{view.__name__}", f"extra{prefix}{view.__name__}", view)
@@ -67,12 +65,9 @@ BROKEN = {
     "shorter than its length": ("Content-Length: 1000", lambda body: body),
     "no last chunk": (CHUNKED, chunk),
     "cut in a chunk": (CHUNKED, lambda body: chunk(body) + b"ff\r\nx"),
-    "cut in the trailer": (CHUNKED, lambda body: chunk(body) + b"0\r\n"),
     "bad chunk size": (CHUNKED, lambda body: chunk(body) + b"zz\r\n"),
-    "negative chunk size": (CHUNKED, lambda body: chunk(body) + b"-1\r\n"),
-    "bad end of a chunk": (CHUNKED, lambda body: b"%x\r\n%b0\r\n\r\n" % (len(body), body)),
 }
-"""Bodies of which a reader that does not look closely gets all that matters."""
+"""Incomplete or malformed bodies that contain everything that matters."""
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +109,7 @@ def assert_error(answer: Answer, status: int, form: str, request_id: str) -> Non
     assert "frame-ancestors 'none'" in policy[0]
     assert "unsafe-inline" not in policy[0]
     if form == PROBLEM:
-        assert (answer.json["status"], answer.json["reference"]) == (status, request_id)
+        assert (answer.json["status"], answer.json["request_id"]) == (status, request_id)
     else:
         assert f">{request_id}</code>".encode() in answer.body
 
@@ -133,9 +128,7 @@ def new_id() -> str:
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.parametrize(
-    "path", ["/api/posts", "/data", "/form", "/stream", "/line", "/api/data", "/api/form", "/api/stream", "/api/line"]
-)
+@pytest.mark.parametrize("path", ["/api/posts", "/data", "/form", "/api/stream"])
 @pytest.mark.usefixtures("stored")
 def test_broken_body_is_400_and_no_view_sees_it(service: Service, bearer: str, path: str, broken: str) -> None:
     framing, body = BROKEN[broken]
@@ -146,40 +139,8 @@ def test_broken_body_is_400_and_no_view_sees_it(service: Service, bearer: str, p
     assert_quiet(service, request_id)
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.usefixtures("stored")
-def test_broken_body_replaces_nothing(service: Service, bearer: str, broken: str) -> None:
-    framing, body = BROKEN[broken]
-    before = service.get("/api/posts/1")
-    request_id = new_id()
-    headers = (JSON_TYPE, framing, bearer, f"If-Match: {before.headers['ETag']}", f"X-Request-ID: {request_id}")
-    answer = service.send(raw("PUT", "/api/posts/1", *headers, body=body(POST)), end=True)
-    assert_error(answer, 400, PROBLEM, request_id)
-    after = service.get("/api/posts/1")
-    assert (after.json, after.headers["ETag"]) == (before.json, before.headers["ETag"])
-
-
-@pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.usefixtures("stored")
-def test_body_without_a_token_is_not_looked_at(service: Service, broken: str) -> None:
-    """By us. gunicorn passes over it afterwards, and where it cannot, it ends the connection with a 400 of its own."""
-    framing, body = BROKEN[broken]
-    request_id = new_id()
-    data = raw("POST", "/api/posts", JSON_TYPE, framing, f"X-Request-ID: {request_id}", body=body(POST))
-    with service.connect() as connection:
-        connection.sendall(data + raw("GET", "/healthz"))
-        answer = read_answer(connection)
-        connection.shutdown(socket.SHUT_WR)
-        assert b"alive" not in connection.makefile("rb").read()
-    assert_error(answer, 401, PROBLEM, request_id)
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    first, *others = service.records(request_id)
-    assert (first["logger"], first["level"], first["status"]) == ("gunicorn.access", "info", 401)
-    assert {(record["level"], record["status"]) for record in others} <= {("info", 400)}
-
-
 @pytest.mark.parametrize("framing", ["Content-Length: 1000", CHUNKED])
-@pytest.mark.parametrize("path", ["/api/posts", "/data", "/form", "/stream", "/api/data", "/api/form", "/api/stream"])
+@pytest.mark.parametrize("path", ["/api/posts", "/form", "/api/data"])
 @pytest.mark.usefixtures("stored")
 def test_reset_while_sending_the_body_is_no_error_of_ours(
     service: Service, bearer: str, path: str, framing: str
@@ -201,22 +162,6 @@ def test_what_follows_a_broken_body_is_not_a_request(service: Service, path: str
         assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize(
-    ("path", "media_type", "content", "size"),
-    [
-        ("/data", FORM_TYPE, b"body=" + b"x" * 100_000, 100_005),
-        ("/form", FORM_TYPE, b"body=" + b"x" * 100_000, 100_000),
-        ("/stream", FORM_TYPE, b"body=" + b"x" * 100_000, 100_005),
-        ("/line", FORM_TYPE, b"body=1\n" + b"x" * 100_000, 7),
-        ("/data", FORM_TYPE, b"x" * LIMIT, LIMIT),
-    ],
-)
-def test_whole_chunked_body_arrives(service: Service, path: str, media_type: str, content: bytes, size: int) -> None:
-    body = chunk(content[:10]) + chunk(content[10:]) + b"0\r\n\r\n"
-    answer = service.send(raw("POST", path, media_type, CHUNKED, body=body))
-    assert (answer.status, answer.json) == (200, {"received": size})
-
-
 def test_whole_chunked_post_is_stored(service: Service, bearer: str) -> None:
     body = b"".join(chunk(POST[i : i + 7]) for i in range(0, len(POST), 7)) + b"0\r\n\r\n"
     before = posts_of(service)
@@ -227,7 +172,7 @@ def test_whole_chunked_post_is_stored(service: Service, bearer: str) -> None:
     assert answer.json["body"] == "Never to be seen."
 
 
-@pytest.mark.parametrize("path", ["/api/posts", "/data", "/form", "/stream", "/api/data", "/api/form", "/api/stream"])
+@pytest.mark.parametrize("path", ["/api/posts", "/form", "/api/data"])
 @pytest.mark.usefixtures("stored")
 def test_large_chunked_body_is_413_and_not_cut_to_the_limit(service: Service, bearer: str, path: str) -> None:
     media_type, content = (JSON_TYPE, POST) if path == "/api/posts" else (FORM_TYPE, FORM)
@@ -243,24 +188,8 @@ def test_large_chunked_body_is_413_and_not_cut_to_the_limit(service: Service, be
 # Bodies too large by their header
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "BREW"])
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/unknown",
-        "/blog/",
-        "/problems/",
-        "/static/style.css",
-        "/healthz",
-        "/data",
-        "/api/posts",
-        "/api/posts/1",
-        "/api/openapi.json",
-        "/api/unknown",
-        "/api/data",
-    ],
-)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/", "/unknown", "/api/posts", "/api/unknown"])
 @pytest.mark.usefixtures("stored")
 def test_large_body_is_refused_by_its_header(service: Service, path: str, method: str) -> None:
     """Below the API too it comes before the question who may write."""
@@ -268,48 +197,6 @@ def test_large_body_is_refused_by_its_header(service: Service, path: str, method
     data = raw(method, path, JSON_TYPE, f"Content-Length: {LIMIT + 1}", f"X-Request-ID: {request_id}")
     assert_error(service.send(data), 413, form_of(path), request_id)
     assert_quiet(service, request_id)
-
-
-@pytest.mark.parametrize("path", ["/", "/unknown", "/api/posts", "/api/unknown"])
-@pytest.mark.usefixtures("stored")
-def test_client_that_sends_its_whole_large_body_gets_the_413(service: Service, path: str) -> None:
-    request_id = new_id()
-    with service.connect() as connection:
-        connection.sendall(raw("POST", path, f"Content-Length: {HUGE}", f"X-Request-ID: {request_id}"))
-        with suppress(ConnectionError):  # RFC 9112 section 9.5: then stop sending, and read
-            connection.sendall(b"x" * HUGE)
-        assert_error(read_answer(connection), 413, form_of(path), request_id)
-
-
-@pytest.mark.parametrize("path", ["/", "/api/posts"])
-@pytest.mark.parametrize("size", [LIMIT + 1, HUGE])
-def test_connection_after_a_refused_body_goes_on_or_says_that_it_ends(service: Service, path: str, size: int) -> None:
-    with service.connect() as connection:
-        connection.sendall(raw("POST", path, f"Content-Length: {size}"))
-        answer = read_answer(connection)
-        assert answer.status == 413
-        if answer.headers["Connection"] == "close":
-            assert connection.recv(1) == b""
-        else:
-            connection.sendall(b"x" * size + raw("GET", "/api/posts/1"))
-            assert read_answer(connection).json["id"] == 1
-
-
-def test_clients_that_stall_in_a_refused_body_hold_up_nobody(serve: Serve) -> None:
-    service = serve(WEB_CONCURRENCY="1")
-    with ExitStack() as stalled:
-        for _ in range(40):
-            connection = stalled.enter_context(service.connect())
-            connection.sendall(raw("POST", "/", f"Content-Length: {HUGE}", body=b"x"))
-        assert service.get("/healthz").status == 200  # within TIMEOUT: they would stall for longer
-
-
-@pytest.mark.parametrize("path", ["/", "/data", "/api/posts", "/api/data"])
-@pytest.mark.usefixtures("stored")
-def test_large_body_that_waits_for_100_continue_is_413(service: Service, path: str) -> None:
-    request_id = new_id()
-    headers = (f"Content-Length: {HUGE}", "Expect: 100-continue", f"X-Request-ID: {request_id}")
-    assert_error(service.send(raw("POST", path, *headers)), 413, form_of(path), request_id)
 
 
 def test_body_that_no_view_reads_does_not_disturb_the_next_request(service: Service) -> None:
@@ -328,18 +215,9 @@ def test_body_that_no_view_reads_does_not_disturb_the_next_request(service: Serv
     [
         ("/", 200),
         ("/unknown", 404),
-        ("/data", 405),
-        ("/blog/unknown", 404),
-        ("/problems/", 200),
-        ("/problems/unknown", 404),
         ("/crash", 500),
-        ("/busy", 503),
-        ("/api/posts", 200),
-        ("/api/posts?cursor=nonsense", 400),
         ("/api/posts/1", 200),
-        ("/api/unknown", 404),
         ("/api/data", 405),
-        ("/api/crash", 500),
     ],
 )
 def test_head_is_get_without_the_body(service: Service, path: str, status: int) -> None:
@@ -374,10 +252,10 @@ def test_options_says_what_is_allowed(service: Service, path: str, allowed: set[
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize("method", ["DELETE", "PATCH", "TRACE", "PROPFIND", "M-SEARCH", "BREW"])
+@pytest.mark.parametrize("method", ["DELETE", "TRACE", "BREW"])
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/", {"GET"}), ("/blog/", {"GET"}), ("/problems/", {"GET"}), ("/api/posts", {"GET", "POST"})],
+    [("/", {"GET"}), ("/api/posts", {"GET", "POST"})],
 )
 def test_wrong_method_is_405_and_says_which_are_allowed(
     service: Service, path: str, allowed: set[str], method: str
@@ -393,18 +271,12 @@ def methods(answer: Answer) -> set[str]:
     return {method.strip() for method in answer.headers["Allow"].split(",")}
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "BREW"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
     ("target", "form"),
     [
         ("/unknown", PAGE),
         ("/blog/unknown", PAGE),
-        ("/apix", PAGE),
-        ("/api.json", PAGE),
-        ("/API/posts", PAGE),
-        ("/api", PROBLEM),
-        ("/api/", PROBLEM),
-        ("/api/posts/", PROBLEM),
         ("/api/posts/-1", PROBLEM),
         ("/api/posts/%D9%A1%C2%B2", PROBLEM),
         ("/%61pi/unknown", PROBLEM),
@@ -412,27 +284,16 @@ def methods(answer: Answer) -> set[str]:
         ("/api//posts", PROBLEM),
         ("//api/unknown", PROBLEM),
         ("//evil.test/..", PAGE),
-        ("/..", PAGE),
-        ("/../../etc/passwd", PAGE),
         ("/static/..%2f..%2f__init__.py", PAGE),
         ("/%00", PAGE),
-        ("/static/%00", PAGE),
         ("/blog/%00x", PAGE),
-        ("/blog/?before=%00", PAGE),
-        ("/problems/%00", PAGE),
-        ("/problems/no/such", PAGE),
         ("/api/%00", PROBLEM),
-        ("/%ff%fe", PAGE),
         ("/blog/%ff", PAGE),
         ("/api/%ff", PROBLEM),
-        ("/%", PAGE),
         ("/%zz", PAGE),
         ("/a%0d%0aSet-Cookie:%20x=1", PAGE),
-        ("/unknown?q=%ff&%00=%zz", PAGE),
         ("/api/unknown?q=%ff&%00=%zz", PROBLEM),
-        ("/" + "x" * 4000, PAGE),
-        ("/api/" + "x" * 4000, PROBLEM),
-        ("http://evil.test/unknown", PAGE),
+        ("/api/" + "x" * 3000, PROBLEM),
         ("http://evil.test/api/unknown", PROBLEM),
     ],
     ids=lambda value: value[:40],
@@ -448,40 +309,11 @@ def test_odd_target_is_404_in_the_right_form(service: Service, target: str, form
 
 
 @pytest.mark.parametrize(
-    ("target", "status"),
-    [
-        ("//", 200),
-        ("/?q=%ff&%00=%zz", 200),
-        ("/%61pi/posts", 200),
-        ("/blog", 200),
-        ("/blog/?q=%00", 200),
-        ("/blog/?before=99999999999999999-1", 200),
-        ("/api/posts/2147483647", 404),
-        ("/api/posts/2147483648", 404),
-        ("/api/posts/99999999999999999999999999", 404),
-    ],
-)
-def test_odd_target_is_answered_without_a_redirect(service: Service, target: str, status: int) -> None:
-    request_id = new_id()
-    assert service.send(raw("GET", target, f"X-Request-ID: {request_id}")).status == status
-    assert_quiet(service, request_id)
-
-
-@pytest.mark.parametrize(
     ("data", "status"),
     [
         (raw("GET", "/" + "x" * 5000), 414),
         (raw("GET", "/", "X-Long: " + "x" * 9000), 431),
-        (raw("GET", "/", *[f"X-{i}: x" for i in range(200)]), 431),
-        (raw("get", "/"), 400),
-        (raw("GET", "/\xff"), 400),
-        (raw("GET", "*"), 400),
-        (raw("GET", "/", "Host: again"), 400),
-        (raw("POST", "/api/posts", "Content-Length: 1", "Content-Length: 2"), 400),
         (raw("POST", "/api/posts", "Content-Length: 1", CHUNKED), 400),
-        (raw("POST", "/api/posts", "Content-Length: -1"), 400),
-        (raw("POST", "/api/posts", "Expect: a miracle"), 417),
-        (raw("POST", "/api/posts", "Transfer-Encoding: brotli"), 501),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", 400),
     ],
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else None,
@@ -490,15 +322,6 @@ def test_what_gunicorn_refuses_itself_is_no_error_in_the_log(service: Service, d
     before = len(service.log())
     assert service.send(data).status == status
     assert "ERROR" not in {record["level"].upper() for record in service.log()[before:]}
-
-
-@pytest.mark.parametrize(("path", "status"), [("/crash", 500), ("/api/crash", 500), ("/busy", 503), ("/api/busy", 503)])
-def test_crash_and_abort_show_nothing(service: Service, path: str, status: int) -> None:
-    request_id = new_id()
-    answer = service.get(path, X_Request_ID=request_id)
-    assert_error(answer, status, form_of(path), request_id)
-    assert b"secret" not in answer.body
-    assert b"RuntimeError" not in answer.body
 
 
 # Signals
@@ -541,17 +364,8 @@ FORWARDED = (
     "X-Forwarded-Proto: http, https",
     "X-Forwarded-Host: evil.test, example.org",
     "X-Forwarded-Prefix: /evil, /mounted",
-    "X-Forwarded-Protocol: ssl",
-    "X-Forwarded-Ssl: on",
-    "X-Forwarded-Port: 443",
-    "X-Real-IP: 198.51.100.7",
     "Forwarded: for=198.51.100.7;host=evil.test;proto=https",
-    "X-Script-Name: /evil",
-    "Script-Name: /evil",
     "SCRIPT_NAME: /evil",
-    "PATH_INFO: /evil",
-    "REMOTE_ADDR: 198.51.100.7",
-    "X_Forwarded_For: 198.51.100.7",
 )
 
 
@@ -581,29 +395,18 @@ def choosy(serve_all: Serve) -> Service:
     return serve_all(WEB_CONCURRENCY="1", TRUSTED_HOSTS="example.org, .example.net")
 
 
-@pytest.mark.parametrize("host", ["example.org", "example.org:8443", "example.net", "www.example.net"])
-def test_trusted_host_is_answered(choosy: Service, host: str) -> None:
-    assert choosy.send(raw("GET", "/", host=host)).status == 200
-    assert choosy.send(raw("GET", "/api/posts", host=host)).status == 200
-
-
-@pytest.mark.parametrize("path", ["/", "/unknown", "/blog/", "/static/style.css", "/api/posts", "/api/unknown"])
+@pytest.mark.parametrize("path", ["/", "/static/style.css", "/api/unknown"])
 @pytest.mark.parametrize(
     "host",
     [
         "evil.test",
         "www.example.org",
-        "example.org.evil.test",
         "evil-example.net",
-        "example.org@evil.test",
         "evil.test:80@example.org",
         "example.org/x",
-        "example.org x",
         "[::1",
         "<script>",
-        "\xff",
         "",
-        "x" * 8000,
     ],
     ids=lambda host: host[:30] or "empty",
 )
@@ -620,19 +423,6 @@ def test_probe_is_answered_whatever_its_host(choosy: Service, path: str) -> None
     assert [choosy.send(raw("GET", path, host=host)).status for host in ("10.0.0.7:8000", "", "\xff")] == [200] * 3
 
 
-def test_missing_host_is_400(choosy: Service) -> None:
-    answer = choosy.send(b"GET /api/posts HTTP/1.0\r\nX-Request-ID: none\r\n\r\n")
-    assert_error(answer, 400, PROBLEM, "none")
-
-
-def test_host_with_a_bad_port_is_never_a_crash(choosy: Service) -> None:
-    for port in ("x", "99999999999", "-1", ""):
-        request_id = new_id()
-        answer = choosy.send(raw("GET", "/api/unknown", f"X-Request-ID: {request_id}", host=f"example.org:{port}"))
-        assert answer.status in (400, 404)
-        assert_quiet(choosy, request_id)
-
-
 def test_connection_is_kept_between_answers_of_every_kind(service: Service) -> None:
     with service.connect() as connection:
         for path, status in [("/", 200), ("/unknown", 404), ("/crash", 500), ("/api/unknown", 404), ("/busy", 503)]:
@@ -640,10 +430,3 @@ def test_connection_is_kept_between_answers_of_every_kind(service: Service) -> N
             assert read_answer(connection).status == status
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
-
-
-def test_nothing_of_all_this_is_an_error_to_gunicorn(service: Service) -> None:
-    """The last test here: what it logs for a broken connection has no request id, and may come late."""
-    assert [
-        record for record in service.log() if (record["logger"], record["level"]) == ("gunicorn.error", "error")
-    ] == []

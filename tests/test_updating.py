@@ -1,4 +1,4 @@
-"""Every way to the project gives the same project, and a later version of the template reaches it."""
+"""Every way to create a project gives the same files, and cruft updates it to a later version of the template."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from baking import PROJECT_FOLDER, commit_everything, files, git, run_cookiecutt
 from conftest import TEMPLATE
 
 CRUFT = Path(sys.executable).with_name("cruft")
+pytestmark = pytest.mark.slow
 ANSWERS = {
     "project_name": "O'Brien's \"Shop\" \\ <b>&漢字",
     "project_slug": "other_app",
@@ -24,7 +25,7 @@ TYPED = [f"{question}={answer}" for question, answer in ANSWERS.items()]
 
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
-    """A git repository with the template as it stands, uncommitted changes among it."""
+    """A git repository with the template, uncommitted changes included."""
     copy = tmp_path / "template"
     for path in template_files():
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
@@ -35,13 +36,13 @@ def template(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the commands are started."""
+    """The folder in which the commands are run."""
     folder = tmp_path / "folder"
     folder.mkdir()
     return folder
 
 
-def made_by_cookiecutter(folder: Path, template: Path | str, *arguments: str) -> dict[str, bytes]:
+def bake(folder: Path, template: Path | str, *arguments: str) -> dict[str, bytes]:
     result = run_cookiecutter(template, *arguments, folder=folder)
     assert result.returncode == 0, result.stderr
     made = files(folder / "other_app")
@@ -58,10 +59,10 @@ def test_local_checkout_clone_zip_replay_and_cruft_make_the_same_project(templat
     archive = folder / "template.zip"
     git(template, "archive", "--format=zip", "--prefix=template/", f"--output={archive}", "HEAD")
 
-    local = made_by_cookiecutter(folder, TEMPLATE, "--no-input", *TYPED)
-    clone = made_by_cookiecutter(folder, f"git+{template.as_uri()}", "--no-input", *TYPED)
-    unzipped = made_by_cookiecutter(folder, str(archive), "--no-input", *TYPED)
-    replayed = made_by_cookiecutter(folder, template, "--replay")
+    local = bake(folder, TEMPLATE, "--no-input", *TYPED)
+    clone = bake(folder, f"git+{template.as_uri()}", "--no-input", *TYPED)
+    unzipped = bake(folder, str(archive), "--no-input", *TYPED)
+    replayed = bake(folder, template, "--replay")
     cruft(folder, "create", str(template), "--no-input", "--extra-context", json.dumps(ANSWERS))
     crufted = files(folder / "other_app")
 
@@ -74,7 +75,7 @@ def test_local_checkout_clone_zip_replay_and_cruft_make_the_same_project(templat
 
 
 def change(template: Path) -> None:
-    """A second version of the template: of its source and its text, something changes, comes and goes."""
+    """Commit a second version of the template: files in its source and elsewhere are changed, added and deleted."""
     project = template / PROJECT_FOLDER
     source = project / "src/{{cookiecutter.__package}}"
     (source / "__main__.py").unlink()
@@ -88,7 +89,9 @@ def change(template: Path) -> None:
     commit_everything(template)
 
 
-def test_cruft_update_brings_what_cookiecutter_would_make_and_keeps_the_users_own(template: Path, folder: Path) -> None:
+def test_cruft_update_gives_the_files_of_the_new_version_and_keeps_files_of_the_user(
+    template: Path, folder: Path
+) -> None:
     cruft(folder, "create", str(template), "--no-input", "--extra-context", json.dumps(ANSWERS))
     project = folder / "other_app"
     (project / "src/other_app/own.py").write_text("own\n")
@@ -106,6 +109,6 @@ def test_cruft_update_brings_what_cookiecutter_would_make_and_keeps_the_users_ow
     assert updated.pop(".cruft.json")
     assert updated.pop("src/other_app/own.py") == b"own\n"
     project.rename(folder / "updated")
-    assert updated == made_by_cookiecutter(folder, template, "--no-input", *TYPED)
+    assert updated == bake(folder, template, "--no-input", *TYPED)
     assert updated["notes/new.md"].decode() == f"# New in {ANSWERS['project_name']}\n"
     assert b"{{ copied, not rendered }}" in updated["src/other_app/errors/new.py"]

@@ -38,4 +38,4 @@ def kind(response: TestResponse) -> tuple[int, str | None]:
 
 def plain_problem(response: TestResponse, status: int, title: str) -> dict[str, Any]:
     """The whole of a problem that says no more than its status does."""
-    return {"type": "about:blank", "title": title, "status": status, "reference": response.headers["X-Request-ID"]}
+    return {"type": "about:blank", "title": title, "status": status, "request_id": response.headers["X-Request-ID"]}

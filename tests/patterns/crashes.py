@@ -6,11 +6,11 @@ from typing import Any, NoReturn
 
 import pytest
 from asking import PAGE, PROBLEM, as_page_and_problem, ask, kind, plain_problem, raising
-from flask import Blueprint, Flask, abort, got_request_exception, render_template, render_template_string, request
+from flask import Blueprint, Flask, abort, got_request_exception, render_template_string
 from my_service import create_app, errors
 from my_service.config import Settings
 from werkzeug.debug import DebuggedApplication
-from werkzeug.exceptions import Conflict, HTTPException, NotFound
+from werkzeug.exceptions import Conflict, HTTPException
 from werkzeug.test import Client, TestResponse
 
 Breaking = Callable[[Flask], object]
@@ -25,7 +25,7 @@ def records(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
 
 
 def assert_clean_crash(response: TestResponse, form: str) -> None:
-    """A 500 that has its reference and nothing of the exception."""
+    """A 500 that has its request ID and nothing of the exception."""
     assert kind(response) == (500, form)
     assert response.text.count(response.headers["X-Request-ID"]) == 1
     assert "secret" not in response.text
@@ -48,55 +48,17 @@ def in_before_request(app: Flask) -> None:
     app.before_request(crash)
 
 
-def in_url_value_preprocessor(app: Flask) -> None:
-    app.url_value_preprocessor(crash)
-
-
-def in_nested_blueprint(app: Flask) -> None:
-    for name, prefix in (("page", ""), ("problem", "/api")):
-        outer, inner = Blueprint(f"outer-{name}", __name__, url_prefix=prefix or None), Blueprint("inner", __name__)
-        inner.add_url_rule("/ask", view_func=crash)
-        outer.register_blueprint(inner)
-        app.register_blueprint(outer)
-
-
 def with_view(app: Flask, view: Callable[[], str]) -> None:
     app.add_url_rule("/ask", endpoint="page", view_func=view)
     app.add_url_rule("/api/ask", endpoint="problem", view_func=view)
-
-
-def in_context_processor(app: Flask) -> None:
-    app.context_processor(crash)
-    with_view(app, lambda: render_template_string("fine"))
 
 
 def in_template(app: Flask) -> None:
     with_view(app, lambda: render_template_string("{{ crash() }}", crash=crash))
 
 
-def in_template_that_is_missing(app: Flask) -> None:
-    with_view(app, lambda: render_template("missing.html"))
-
-
-def in_template_whose_base_is_missing(app: Flask) -> None:
-    with_view(app, lambda: render_template_string("{% extends base %}", base="missing.html"))
-
-
-def in_response_that_is_none(app: Flask) -> None:
-    with_view(app, lambda: None)  # type: ignore[arg-type,return-value]
-
-
 def in_handler_for_code(app: Flask) -> None:
     app.register_error_handler(404, crash)
-
-
-def in_handler_for_class(app: Flask) -> None:
-    app.register_error_handler(NotFound, crash)
-
-
-def in_handler_for_exception(app: Flask) -> None:
-    app.register_error_handler(LookupError, crash)
-    with_view(app, raising(KeyError()))
 
 
 def in_handler_of_blueprint(app: Flask) -> None:
@@ -113,16 +75,8 @@ def in_handler_of_blueprint(app: Flask) -> None:
     [
         in_view,
         in_before_request,
-        in_url_value_preprocessor,
-        in_nested_blueprint,
-        in_context_processor,
         in_template,
-        in_template_that_is_missing,
-        in_template_whose_base_is_missing,
-        in_response_that_is_none,
         in_handler_for_code,
-        in_handler_for_class,
-        in_handler_for_exception,
         in_handler_of_blueprint,
     ],
 )
@@ -140,16 +94,7 @@ def test_crash_after_request_is_answered(app: Flask, caplog: pytest.LogCaptureFi
     with_view(app, lambda: "fine")
     app.after_request(crash)
     assert_clean_crash(app.test_client().get(url), form)
-    assert records(caplog) == [(logging.ERROR, f"Exception on {url} [GET]")]
-
-
-@as_page_and_problem
-@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE"])
-def test_crash_of_any_method(app: Flask, url: str, form: str, method: str) -> None:
-    app.add_url_rule(url, endpoint="ask", view_func=crash, methods=["GET", method])
-    response = app.test_client().open(url, method=method)
-    assert kind(response) == (500, form)
-    assert bool(response.data) == (method != "HEAD")
+    assert records(caplog)[0] == (logging.ERROR, f"Exception on {url} [GET]")
 
 
 @as_page_and_problem
@@ -165,21 +110,12 @@ def test_crash_sends_its_signal_once(app: Flask, url: str, form: str) -> None:
 
 
 @as_page_and_problem
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 429, 500, 503])
+@pytest.mark.parametrize("status", [400, 418, 500, 503])
 def test_http_error_is_not_logged(
     app: Flask, caplog: pytest.LogCaptureFixture, url: str, form: str, status: int
 ) -> None:
     assert kind(ask(app, lambda: abort(status), url)) == (status, form)
     assert records(caplog) == []
-
-
-def test_error_after_a_crash_is_answered_as_before(app: Flask) -> None:
-    in_view(app)
-    client = app.test_client()
-    before = client.get("/api/unknown").get_json()
-    client.get("/api/ask")
-    after = client.get("/api/unknown").get_json()
-    assert before | {"reference": ""} == after | {"reference": ""}
 
 
 def renderer_that_crashes(error: HTTPException) -> NoReturn:
@@ -191,7 +127,7 @@ def test_renderer_of_the_owner_that_crashes_gives_way_to_ours(
     app: Flask, caplog: pytest.LogCaptureFixture, cause: str
 ) -> None:
     shop = Blueprint("shop", __name__, url_prefix="/shop")
-    errors.claim(shop, renderer_that_crashes)
+    errors.register_renderer(shop, renderer_that_crashes)
     shop.add_url_rule("/crash", view_func=crash)
     app.register_blueprint(shop)
     assert_clean_crash(app.test_client().get(f"/shop/{cause}"), PAGE)
@@ -203,25 +139,6 @@ def test_renderer_of_the_owner_that_crashes_gives_way_to_ours(
 
 def test_testing_raises_crashes(app: Flask) -> None:
     app.testing = True
-    with pytest.raises(RuntimeError, match=r"^secret$"):
-        ask(app, crash)
-
-
-@as_page_and_problem
-def test_testing_answers_http_errors(app: Flask, url: str, form: str) -> None:
-    app.testing = True
-    assert kind(ask(app, lambda: abort(409), url)) == (409, form)
-
-
-@as_page_and_problem
-@pytest.mark.parametrize("mode", ["TESTING", "DEBUG"])
-def test_crash_is_answered_where_exceptions_do_not_propagate(app: Flask, url: str, form: str, mode: str) -> None:
-    app.config.update({mode: True, "PROPAGATE_EXCEPTIONS": False})
-    assert_clean_crash(ask(app, crash, url), form)
-
-
-def test_crash_propagates_where_asked_to(app: Flask) -> None:
-    app.config["PROPAGATE_EXCEPTIONS"] = True
     with pytest.raises(RuntimeError, match=r"^secret$"):
         ask(app, crash)
 
@@ -244,11 +161,3 @@ def test_debug_mode_leaves_crashes_to_the_interactive_debugger(debugged: Flask, 
 @as_page_and_problem
 def test_debug_mode_answers_http_errors(debugged: Flask, url: str, form: str) -> None:
     assert kind(ask(debugged, lambda: abort(409, "A sentence."), url)) == (409, form)
-
-
-def test_debug_mode_names_the_form_field_that_is_missing(debugged: Flask, app: Flask) -> None:
-    def view() -> str:
-        return request.form["name"]
-
-    assert "'name'" in ask(debugged, view).get_json()["detail"]
-    assert "detail" not in ask(app, view).get_json()

@@ -1,73 +1,83 @@
-"""Fixtures. An application of its own for every test, and what it stores ends with the test."""
+"""Fixtures. Each test has its own application and its own database."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from databases import fresh_database, rolled_back
+from databases import create_database
 from flask import Flask
 from flask.testing import FlaskClient
 
-from {{ cookiecutter.__package }} import create_app, tokens
+from {{ cookiecutter.__package }} import create_app
 from {{ cookiecutter.__package }}.config import Settings
-from {{ cookiecutter.__package }}.database import alembic, db
+from {{ cookiecutter.__package }}.core.database import db
+from {{ cookiecutter.__package }}.core.database.migrations import alembic
 
 MakeApp = Callable[..., Flask]
-Headers = dict[str, str]
 
-
-@pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A migrated database for all tests of this process, which leave nothing in it."""
-    with fresh_database(tmp_path_factory.mktemp("database")) as url:
-        app = create_app(Settings(SECRET_KEY="test", DATABASE_URL=url))
-        with app.app_context():
-            alembic.upgrade()
-            db.engine.dispose()
-        yield url
+SETTINGS: dict[str, Any] = {
+    "SECRET_KEY": "test",
+    "WTF_CSRF_ENABLED": False,  # with Flask-WTF, tests send forms without a token
+}
+"""Settings of every test. A test overrides them with ``make_app(NAME=value)``."""
 
 
 @pytest.fixture
 def make_app(database_url: str) -> Iterator[MakeApp]:
-    """``make_app(PROXY_HOPS=1)`` is the service with these settings, in production mode: a crash is answered as there.
+    """Create the application in production mode, where an unhandled exception becomes a 500 response.
 
-    One for each test: with SQLite a second one would wait for the first.
+    ``make_app(PROXY_HOPS=1, BABEL_DEFAULT_LOCALE="fr")`` takes settings of ``config.py``, of Flask and of extensions.
     """
-    with ExitStack() as stack:
+    apps: list[Flask] = []
 
-        def make_app(**settings: object) -> Flask:
-            made = create_app(Settings.model_validate({"SECRET_KEY": "test", "DATABASE_URL": database_url, **settings}))
-            return stack.enter_context(rolled_back(made))
+    def make_app(**options: Any) -> Flask:
+        options = {"DATABASE_URL": database_url, **SETTINGS, **options}
+        settings = {name: options.pop(name) for name in options.keys() & Settings.model_fields}
+        apps.append(create_app(Settings.model_validate(settings), options))
+        return apps[-1]
 
-        yield make_app
+    yield make_app
+    for app in apps:
+        close_database(app)
 
 
 @pytest.fixture
 def app(make_app: MakeApp) -> Flask:
+    """The application. A test can add blueprints and views to it."""
     return make_app()
 
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """Requests made with it do not share a context, see below."""
+    """A client of the application. Each request has its own context, as in production."""
     return app.test_client()
-
-
-@pytest.fixture
-def writer(app: Flask) -> Headers:
-    """The headers of somebody who may write."""
-    with app.app_context():
-        return {"Authorization": f"Bearer {tokens.issue('writer')}"}
 
 
 @pytest.fixture(autouse=True)
 def _push_request_context() -> None:
-    """Switches off pytest-flask's fixture of this name: ``g`` would leak from one request of a test into the next."""
+    """Disable pytest-flask's fixture of this name: requests of a test would share its context, and so ``flask.g``."""
+
+
+@pytest.fixture(scope="session")
+def migrated_database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database with the current schema, to copy."""
+    with create_database(tmp_path_factory.mktemp("database")) as url:
+        app = create_app(Settings(SECRET_KEY="test", DATABASE_URL=url))
+        with app.app_context():
+            alembic.upgrade()
+        close_database(app)
+        yield url
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, in which the test runs."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def database_url(migrated_database_url: str, tmp_path: Path) -> Iterator[str]:
+    """The database of a test, with the current schema and without rows."""
+    with create_database(tmp_path, migrated_database_url) as url:
+        yield url
+
+
+def close_database(app: Flask) -> None:
+    """Close the connections of an application."""
+    with app.app_context():
+        db.engine.dispose()

@@ -1,49 +1,41 @@
-"""Databases to test on: SQLite in a file, or those of the PostgreSQL server that TEST_DATABASE_URL names."""
+"""Databases for the tests: SQLite files, or databases on the PostgreSQL server of ``TEST_DATABASE_URL``."""
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flask import Flask
 from sqlalchemy import create_engine, make_url
 
-from {{ cookiecutter.__package }}.config import Settings
-from {{ cookiecutter.__package }}.database import db
+from {{ cookiecutter.__package }}.core.database import database_url
 
 SERVER_URL = os.environ.get("TEST_DATABASE_URL", "")
-"""Of the PostgreSQL server to test on; blank where there is none."""
+"""URL of a PostgreSQL server. Its user must be allowed to create databases."""
 
 
 @contextmanager
-def fresh_database(folder: Path, server_url: str = SERVER_URL) -> Iterator[str]:
-    """The URL of an empty database: SQLite in this folder, or on the PostgreSQL server. It is dropped at the end.
+def create_database(folder: Path, template: str | None = None) -> Iterator[str]:
+    """Create a database, yield its URL, and drop the database at the end.
 
-    On PostgreSQL the user of the URL must be allowed to create databases.
+    :param folder: folder of the SQLite file.
+    :param template: URL of a database to copy. Nothing may be connected to it.
     """
-    if not server_url:
-        yield f"sqlite:///{folder}/{secrets.token_hex(8)}.db"
-        return
-    server = make_url(Settings(SECRET_KEY="test", DATABASE_URL=server_url).DATABASE_URL)
     name = f"test_{secrets.token_hex(8)}"
+    if not SERVER_URL:
+        path = folder / f"{name}.db"
+        if template:
+            shutil.copy(template.removeprefix("sqlite:///"), path)
+        yield f"sqlite:///{path}"
+        return
+    server = make_url(database_url(SERVER_URL))
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        source = make_url(template).database if template else "template1"
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {source}")
         try:
             yield server.set(database=name).render_as_string(hide_password=False)
         finally:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    engine.dispose()
-
-
-@contextmanager
-def rolled_back(app: Flask) -> Iterator[Flask]:
-    """Whatever the application commits stays within one transaction, which is rolled back at the end."""
-    with app.app_context():
-        engine, sessionmaker = db.engine, db.sessionmaker
-    with engine.connect() as connection, connection.begin() as transaction:
-        sessionmaker.configure(bind=connection, join_transaction_mode="create_savepoint")
-        yield app
-        transaction.rollback()
     engine.dispose()

@@ -1,214 +1,319 @@
-from datetime import UTC, datetime, timedelta
-from io import BytesIO
-from typing import Any
-from urllib.parse import quote
+"""The JSON API: posts, tokens, rate limits, comments, and its documentation."""
 
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
 import pytest
-from conftest import Headers, MakeApp
+import stamina
+from click.testing import Result
+from conftest import MakeApp
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from {{ cookiecutter.__package }} import posts, tokens
-from {{ cookiecutter.__package }}.database import db
+from {{ cookiecutter.__package }} import posts
+from {{ cookiecutter.__package }}.api import auth, limits
+from {{ cookiecutter.__package }}.api.docs import problem_types
+from {{ cookiecutter.__package }}.core.database import db
+
+Headers = dict[str, str]
 
 NEWS = {"title": "News", "body": "Good news."}
 
 
 @pytest.fixture
-def news(client: FlaskClient, writer: Headers) -> TestResponse:
-    """The answer to publishing a post."""
-    return client.post("/api/posts", json=NEWS, headers=writer)
+def headers(app: Flask) -> Headers:
+    """The headers of a client that can write."""
+    with app.app_context():
+        return {"Authorization": f"Bearer {auth.create_token('writer')}"}
 
 
-def assert_problem(response: TestResponse, status: int, kind: str) -> None:
+@pytest.fixture
+def news(client: FlaskClient, headers: Headers) -> TestResponse:
+    """The response to creating a post."""
+    return client.post("/api/posts", json=NEWS, headers=headers)
+
+
+@pytest.fixture
+def url(news: TestResponse) -> str:
+    """The path of the post."""
+    return f"/api/posts/{news.get_json()['id']}"
+
+
+@pytest.fixture
+def if_match(news: TestResponse, headers: Headers) -> Headers:
+    """The headers of a client that can write and has fetched the post."""
+    return {**headers, "If-Match": news.headers["ETag"]}
+
+
+def assert_problem(response: TestResponse, status: int, problem_type: str = "about:blank") -> None:
     assert response.status_code == status
     assert response.mimetype == "application/problem+json"
-    assert response.get_json()["type"] == kind
-    assert response.get_json()["reference"] == response.headers["X-Request-ID"]
+    assert response.get_json()["type"].endswith(problem_type)
+    assert response.get_json()["request_id"] == response.headers["X-Request-ID"]
 
 
-def test_created_post_can_be_read(client: FlaskClient, news: TestResponse) -> None:
+# Posts
+
+
+def test_created_post_can_be_fetched_and_is_listed(client: FlaskClient, news: TestResponse, url: str) -> None:
     assert news.status_code == 201
-    post = client.get(news.headers["Location"])
+    assert news.headers["Location"].endswith(url)
+    post = client.get(url)
     assert post.get_json() == news.get_json()
     assert post.headers["ETag"] == news.headers["ETag"]
-    assert post.get_json() in client.get("/api/posts").get_json()["posts"]
+    assert client.get("/api/posts").get_json()["posts"] == [post.get_json()]
 
 
-def test_pages_of_the_list_hold_every_post_once_newest_first(app: Flask, client: FlaskClient) -> None:
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    with app.app_context(), db.session.begin():
-        for number in range(7):  # three at a time in the same moment
-            draft = posts.Draft(title=f"Post {number}", body="x")
-            posts.add(draft, moment + timedelta(days=number // 3))
-    seen: list[dict[str, Any]] = []
-    url = "/api/posts?limit=2"
-    while url:
-        response = client.get(url)
-        seen += response.get_json()["posts"]
-        assert len(response.get_json()["posts"]) <= 2
+def test_pages_of_the_list_have_each_post_once_newest_first(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        for number in range(7):  # three each have the same date
+            published = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number // 3)
+            posts.create(posts.PostInput(title=f"Post {number}", body="x"), published)
+        db.session.commit()
+    titles: list[str] = []
+    query = "limit=2"
+    while query:
+        response = client.get(f"/api/posts?{query}")
+        titles += [post["title"] for post in response.get_json()["posts"]]
         link = response.headers.get("Link", "")
-        assert not link or link.endswith('>; rel="next"')
-        url = link.removeprefix("<").partition(">")[0]
-    assert [post["title"] for post in seen] == [f"Post {number}" for number in (6, 5, 4, 3, 2, 1, 0)]
+        assert link == "" or link.endswith('>; rel="next"')
+        query = link.partition("?")[2].partition(">")[0]
+    assert titles == [f"Post {number}" for number in (6, 5, 4, 3, 2, 1, 0)]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "cursor=x", "cursor=1--1", "cusror=1-1"])
-def test_query_that_is_not_understood_is_400(client: FlaskClient, query: str) -> None:
-    response = client.get(f"/api/posts?{query}")
-    assert_problem(response, 400, "/problems/invalid-query")
-    assert [error["parameter"] for error in response.get_json()["errors"]] == [query.partition("=")[0]]
+def test_invalid_query_is_400_and_names_the_parameter(client: FlaskClient) -> None:
+    for query in ("limit=0", "limit=101", "limit=x", "cursor=x", "cursor=1--1", "cusror=1-1"):
+        response = client.get(f"/api/posts?{query}")
+        assert_problem(response, 400, "/problems/invalid-query")
+        assert [error["parameter"] for error in response.get_json()["errors"]] == [query.partition("=")[0]]
 
 
-def test_post_that_the_client_has_is_not_sent_again(client: FlaskClient, news: TestResponse) -> None:
-    headers = {"If-None-Match": news.headers["ETag"]}
-    again = client.get(news.headers["Location"], headers=headers)
-    assert (again.status_code, again.data) == (304, b"")
-    assert again.headers["ETag"] == news.headers["ETag"]
+def test_post_that_has_not_changed_is_304(client: FlaskClient, news: TestResponse, url: str) -> None:
+    response = client.get(url, headers={"If-None-Match": news.headers["ETag"]})
+    assert (response.status_code, response.data) == (304, b"")
+    assert response.headers["ETag"] == news.headers["ETag"]
 
 
-def test_changing_a_post_makes_a_new_version(client: FlaskClient, news: TestResponse, writer: Headers) -> None:
-    url, seen = news.headers["Location"], {"If-Match": news.headers["ETag"]}
-    changed = client.put(url, json={**NEWS, "body": "Bad news."}, headers=writer | seen)
-    assert changed.status_code == 200
-    assert changed.headers["ETag"] != news.headers["ETag"]
-    assert client.get(url).get_json() == changed.get_json() == {**news.get_json(), "body": "Bad news."}
+def test_updated_post_has_a_new_etag(client: FlaskClient, news: TestResponse, url: str, if_match: Headers) -> None:
+    response = client.put(url, json={**NEWS, "body": "Bad news."}, headers=if_match)
+    assert response.status_code == 200
+    assert response.headers["ETag"] != news.headers["ETag"]
+    assert client.get(url).get_json() == response.get_json() == {**news.get_json(), "body": "Bad news."}
 
 
-def test_deleted_post_is_gone(client: FlaskClient, news: TestResponse, writer: Headers) -> None:
-    url, seen = news.headers["Location"], {"If-Match": news.headers["ETag"]}
-    assert client.delete(url, headers=writer | seen).status_code == 204
-    assert client.get(url).status_code == 404
-    assert client.delete(url, headers=writer | seen).status_code == 404
+def test_deleted_post_is_404(client: FlaskClient, url: str, if_match: Headers) -> None:
+    assert client.delete(url, headers=if_match).status_code == 204
+    assert_problem(client.get(url), 404)
+    assert_problem(client.delete(url, headers=if_match), 404)
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_nobody_overwrites_what_they_have_not_seen(
-    client: FlaskClient, news: TestResponse, writer: Headers, method: str
+def test_post_is_changed_only_with_its_current_etag(
+    client: FlaskClient, news: TestResponse, url: str, headers: Headers
 ) -> None:
-    url = news.headers["Location"]
-    blind = client.open(url, method=method, json=NEWS, headers=writer)
-    assert_problem(blind, 428, "/problems/match-required")
-    for wrong in ('"0"', f"W/{news.headers['ETag']}", "x"):
-        stale = client.open(url, method=method, json=NEWS, headers=writer | {"If-Match": wrong})
-        assert_problem(stale, 412, "/problems/changed")
+    for method in ("PUT", "DELETE"):
+        response = client.open(url, method=method, json=NEWS, headers=headers)
+        assert_problem(response, 428, "/problems/precondition-required")
+        for wrong in ('"0"', f"W/{news.headers['ETag']}", "x"):
+            response = client.open(url, method=method, json=NEWS, headers={**headers, "If-Match": wrong})
+            assert_problem(response, 412, "/problems/precondition-failed")
     assert client.get(url).get_json() == news.get_json()
 
 
-def test_precondition_of_a_read(client: FlaskClient, news: TestResponse) -> None:
-    url = news.headers["Location"]
-    for right in ("*", news.headers["ETag"]):
-        assert client.get(url, headers={"If-Match": right}).status_code == 200
-    assert_problem(client.get(url, headers={"If-Match": '"0"'}), 412, "/problems/changed")
-
-
-def test_slug_belongs_to_one_post(client: FlaskClient, news: TestResponse, writer: Headers) -> None:
+def test_slug_of_another_post_is_409(client: FlaskClient, news: TestResponse, headers: Headers) -> None:
     assert news.get_json()["slug"] == "news"
-    assert_problem(client.post("/api/posts", json=NEWS, headers=writer), 409, "/problems/slug-taken")
-    other = client.post("/api/posts", json={**NEWS, "slug": "other"}, headers=writer)
-    seen = {"If-Match": other.headers["ETag"]}
-    taking = client.put(other.headers["Location"], json={**NEWS, "slug": "news"}, headers=writer | seen)
-    assert_problem(taking, 409, "/problems/slug-taken")
+    assert_problem(client.post("/api/posts", json=NEWS, headers=headers), 409, "/problems/slug-taken")
+    other = client.post("/api/posts", json={**NEWS, "slug": "other"}, headers=headers)
+    response = client.put(
+        f"/api/posts/{other.get_json()['id']}",
+        json={**NEWS, "slug": "news"},
+        headers={**headers, "If-Match": other.headers["ETag"]},
+    )
+    assert_problem(response, 409, "/problems/slug-taken")
 
 
-def test_writing_needs_a_token_that_may_write(app: Flask, client: FlaskClient) -> None:
-    with app.app_context():
-        reader = tokens.issue("reader", read_only=True)
-
-    def write(authorization: str | None) -> TestResponse:
-        headers = {"Authorization": authorization} if authorization else {}
-        return client.post("/api/posts", json=NEWS, headers=headers)
-
-    for none in (None, "Basic eDp5", "Bearer", f"Token {reader}"):
-        assert_problem(write(none), 401, "/problems/token-required")
-        assert write(none).headers["WWW-Authenticate"] == "Bearer"
-    for bad in ("x", reader + "x", "1.", ".x", "999999999.x", "1" * 100, quote("é")):
-        assert_problem(write(f"Bearer {bad}"), 401, "/problems/invalid-token")
-        assert 'error="invalid_token"' in write(f"Bearer {bad}").headers["WWW-Authenticate"]
-    assert_problem(write(f"Bearer {reader}"), 403, "/problems/read-only-token")
-
-
-def test_what_is_wrong_with_a_body_is_said_where(client: FlaskClient, writer: Headers) -> None:
-    response = client.post("/api/posts", json={"title": " ", "a/b": 1}, headers=writer)
+def test_invalid_body_is_422_and_names_the_fields(client: FlaskClient, headers: Headers) -> None:
+    response = client.post("/api/posts", json={"title": " ", "a/b": 1}, headers=headers)
     assert_problem(response, 422, "/problems/invalid-body")
     assert {error["pointer"] for error in response.get_json()["errors"]} == {"#/title", "#/body", "#/a~1b"}
 
 
-@pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 50_001])
-def test_text_that_cannot_be_stored_is_422(client: FlaskClient, writer: Headers, text: str) -> None:
-    assert client.post("/api/posts", json={"title": "x", "body": text}, headers=writer).status_code == 422
+def test_unknown_post_is_404(client: FlaskClient) -> None:
+    for post_id in ("0", "2147483647", "2147483648", "9" * 30, "-1", "x"):
+        assert_problem(client.get(f"/api/posts/{post_id}"), 404)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b'{"title": NaN}', b"[" * 200_000, b"9" * 5_000, b'{"title": "\xff"}', "{}".encode("utf-16")],
-    ids=["empty", "cut", "NaN", "deep", "huge number", "not UTF-8", "UTF-16"],
-)
-def test_malformed_json_is_400(client: FlaskClient, writer: Headers, body: bytes) -> None:
-    response = client.post("/api/posts", data=body, content_type="application/json", headers=writer)
-    assert response.status_code == 400
-    assert response.get_json()["detail"] == "The body is not valid JSON."
+def test_unknown_url_is_404_and_is_never_redirected(client: FlaskClient) -> None:
+    for url in ("/api", "/api/", "/api//posts", "/api/posts/", "/api/posts/1/"):
+        assert_problem(client.get(url), 404)
 
 
-def test_body_that_ends_early_is_400(client: FlaskClient, writer: Headers) -> None:
-    cut = BytesIO(b'{"title": "Cut", "body": "off"}')
-    length = {"CONTENT_LENGTH": "100"}
-    response = client.post(
-        "/api/posts", input_stream=cut, content_type="application/json", headers=writer, environ_overrides=length
-    )
-    assert response.status_code == 400
+# Tokens
 
 
-def test_other_media_type_is_415(client: FlaskClient, writer: Headers) -> None:
-    assert client.post("/api/posts", data="title=News", headers=writer).status_code == 415
+def test_write_needs_a_token_that_can_write(app: Flask, client: FlaskClient) -> None:
+    with app.app_context():
+        reader = auth.create_token("reader", read_only=True)
+
+    def write(**headers: str) -> TestResponse:
+        return client.post("/api/posts", json=NEWS, headers=headers)
+
+    for headers in ({}, *({"Authorization": value} for value in ("Basic eDp5", "Bearer", f"Token {reader}"))):
+        response = write(**headers)
+        assert_problem(response, 401, "/problems/token-required")
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+    for token in ("x", reader + "x", "1.", ".x", "999999999.x", "1" * 100, "%C3%A9"):
+        response = write(Authorization=f"Bearer {token}")
+        assert_problem(response, 401, "/problems/invalid-token")
+        assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+    assert_problem(write(Authorization=f"Bearer {reader}"), 403, "/problems/read-only-token")
 
 
-@pytest.mark.parametrize("post_id", ["0", "2147483647", "2147483648", "9" * 30, "-1", "x"])
-def test_unknown_post_is_404(client: FlaskClient, post_id: str) -> None:
-    assert_problem(client.get(f"/api/posts/{post_id}"), 404, "about:blank")
+def run(app: Flask, *args: str) -> Result:
+    return app.test_cli_runner().invoke(args=["tokens", *args])
 
 
-def test_comments_are_asked_of_another_system(client: FlaskClient, news: TestResponse) -> None:
-    assert_problem(client.get("/api/posts/0/comments"), 404, "about:blank")
-    assert_problem(client.get(f"{news.headers['Location']}/comments"), 404, "/problems/not-set-up")
+def test_token_is_printed_once_and_only_its_hash_is_stored(app: Flask) -> None:
+    text = run(app, "create", "me").output.strip()
+    with app.app_context():
+        token = auth.verify_token(text)
+    assert token
+    assert (token.name, token.read_only) == ("me", False)
+    assert text.partition(".")[2] not in repr(vars(token))
 
 
-def test_wrong_method_says_which_are_allowed(client: FlaskClient) -> None:
-    response = client.delete("/api/posts")
-    assert_problem(response, 405, "about:blank")
-    assert {"GET", "POST"} <= {method.strip() for method in response.headers["Allow"].split(",")}
+def test_tokens_are_listed_without_their_secrets(app: Flask) -> None:
+    secrets = [run(app, "create", *args).output.strip() for args in (("b",), ("a", "--read-only"))]
+    output = run(app, "list").output
+    assert [line.split("\t")[::2] for line in output.splitlines()] == [["a", "read-only"], ["b", "may write"]]
+    assert not any(secret.partition(".")[2] in output for secret in secrets)
 
 
-@pytest.mark.parametrize("url", ["/api", "/api/", "/api//posts", "/api/posts/", "/api/posts/1/"])
-def test_api_never_redirects(client: FlaskClient, url: str) -> None:
-    assert_problem(client.get(url), 404, "about:blank")
+def test_revoked_token_is_invalid(app: Flask) -> None:
+    token = run(app, "create", "me").output.strip()
+    assert run(app, "revoke", "me").exit_code == 0
+    with app.app_context():
+        assert auth.verify_token(token) is None
+    assert run(app, "revoke", "me").output == "Error: There is no token for me. flask tokens list shows them.\n"
 
 
-def test_one_write_too_many_is_429(make_app: MakeApp) -> None:
+# Rate limits
+
+
+def test_write_above_the_rate_limit_is_429(make_app: MakeApp) -> None:
     client = make_app(RATELIMIT_WRITES="2/minute").test_client()
-    answers = [client.post("/api/posts") for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [401, 401, 429]
-    assert [answer.headers["RateLimit"].partition(";t=")[0] for answer in answers] == [
-        '"default";r=1',
-        '"default";r=0',
-        '"default";r=0',
-    ]
-    assert_problem(answers[2], 429, "/problems/rate-limited")
-    assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
+    responses = [client.post("/api/posts") for _ in range(3)]
+    assert [response.status_code for response in responses] == [401, 401, 429]
+    assert_problem(responses[2], 429, "/problems/rate-limited")
+    assert 1 <= int(responses[2].headers["Retry-After"]) <= 60
+    assert responses[2].headers["RateLimit"].startswith('"default";r=0;t=')
     assert client.get("/api/posts").status_code == 200
 
 
-def test_reads_are_limited_where_it_is_wanted(make_app: MakeApp) -> None:
-    client = make_app(RATELIMIT_READS="1/minute").test_client()
-    assert [client.get("/api/posts").status_code for _ in range(2)] == [200, 429]
+def test_each_address_has_its_own_rate_limit(make_app: MakeApp) -> None:
+    client = make_app(RATELIMIT_WRITES="1/minute", PROXY_HOPS=1).test_client()
+    statuses = [
+        client.post("/api/posts", headers={"X-Forwarded-For": address}).status_code
+        for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2")
+    ]
+    assert statuses == [401, 429, 401]
 
 
-def test_openapi_document_describes_every_operation(client: FlaskClient) -> None:
+def test_view_of_any_blueprint_can_have_its_own_rate_limit(app: Flask, client: FlaskClient) -> None:
+    @app.get("/log-in")
+    @limits.rate_limit("1/minute")
+    def log_in() -> str:
+        return "done"
+
+    response = client.get("/log-in")
+    assert (response.text, response.headers["RateLimit-Policy"]) == ("done", '"default";q=1;w=60')
+    response = client.get("/log-in")
+    assert (response.status_code, response.mimetype) == (429, "text/html")
+    assert response.headers["Retry-After"]
+
+
+# Comments from the upstream service
+
+COMMENTS = {"comments": [{"author": "Ada", "body": "Good.", "published": "2026-01-01T00:00:00Z"}]}
+
+
+class Upstream:
+    """An upstream service. ``responses`` are the next ones, or errors of the connection."""
+
+    def __init__(self) -> None:
+        self.responses: list[httpx.Response | Exception] = []
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        response = self.responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+
+@pytest.fixture
+def upstream(app: Flask) -> Iterator[Upstream]:
+    app.config["COMMENTS_URL"] = "http://upstream.example/v1"
+    upstream = Upstream()
+    with httpx.Client(transport=httpx.MockTransport(upstream), base_url=app.config["COMMENTS_URL"]) as client:
+        app.extensions["comments"] = client
+        yield upstream
+
+
+def test_comments_are_fetched_with_the_request_id(client: FlaskClient, url: str, upstream: Upstream) -> None:
+    upstream.responses = [httpx.Response(200, json=COMMENTS)]
+    response = client.get(f"{url}/comments", headers={"X-Request-ID": "abc"})
+    assert response.get_json() == COMMENTS
+    [request] = upstream.requests
+    assert str(request.url) == url.replace("/api", "http://upstream.example/v1") + "/comments"
+    assert request.headers["X-Request-ID"] == "abc"
+
+
+def test_lost_connection_is_retried_and_a_timeout_is_not(client: FlaskClient, url: str, upstream: Upstream) -> None:
+    upstream.responses = [httpx.ConnectError("lost"), httpx.ReadError("lost"), httpx.Response(200, json=COMMENTS)]
+    with stamina.set_testing(True, attempts=3):
+        assert client.get(f"{url}/comments").status_code == 200
+    upstream.responses = [httpx.ReadTimeout("slow")]
+    assert_problem(client.get(f"{url}/comments"), 504)
+    assert len(upstream.requests) == 4
+
+
+def test_error_of_the_upstream_service_is_502_or_503(client: FlaskClient, url: str, upstream: Upstream) -> None:
+    for status, retry_after, expected, passed_on in (
+        (503, "7", 503, "7"),
+        (503, "0", 503, "1"),
+        (429, "86400", 503, "60"),
+        (503, "soon", 503, "60"),
+        (503, "", 502, None),
+        (500, "7", 502, None),
+        (404, "", 500, None),  # a bug of this service
+    ):
+        upstream.responses = [httpx.Response(status, headers={"Retry-After": retry_after})]
+        response = client.get(f"{url}/comments")
+        assert_problem(response, expected)
+        assert response.headers.get("Retry-After") == passed_on
+
+
+def test_invalid_response_of_the_upstream_service_is_502(client: FlaskClient, url: str, upstream: Upstream) -> None:
+    for body in (b"", b"[]", b'{"comments": 1}', b"\xff", b" " * (1024 * 1024 + 1)):
+        upstream.responses = [httpx.Response(200, content=body)]
+        assert_problem(client.get(f"{url}/comments"), 502)
+
+
+def test_comments_without_an_upstream_service_are_404(client: FlaskClient, url: str) -> None:
+    assert_problem(client.get("/api/posts/0/comments"), 404)
+    assert_problem(client.get(f"{url}/comments"), 404, "/problems/upstream-not-configured")
+
+
+# Documentation
+
+
+def test_openapi_document_describes_each_operation(client: FlaskClient) -> None:
     document = client.get("/api/openapi.json").get_json()
     assert document["openapi"] == "3.1.0"
-    operations = {f"{method} {path}" for path, item in document["paths"].items() for method in item}
-    assert operations == {
+    assert {f"{method} {path}" for path, item in document["paths"].items() for method in item} == {
         "get /api/posts",
         "post /api/posts",
         "get /api/posts/{post_id}",
@@ -218,13 +323,14 @@ def test_openapi_document_describes_every_operation(client: FlaskClient) -> None
     }
 
 
-def test_every_problem_of_the_api_has_an_example_and_a_page(client: FlaskClient) -> None:
-    document = client.get("/api/openapi.json").get_json()
-    for item in document["paths"].values():
-        for operation in item.values():
-            for status, response in operation["responses"].items():
-                if int(status) >= 400:
-                    for example in response["content"]["application/problem+json"]["examples"].values():
-                        assert str(example["value"]["status"]) == status
-                        kind = example["value"]["type"]
-                        assert kind == "about:blank" or client.get(kind).status_code == 200
+def test_each_problem_type_has_a_page_for_people_and_programs(client: FlaskClient) -> None:
+    index = client.get("/problems/").text
+    for path, kind in problem_types().items():
+        assert f'{path}">{kind.title}</a>' in index
+        assert f"<h1>{kind.title}</h1>" in client.get(path).text
+        problem = client.get(path, headers={"Accept": "application/json"}).get_json()["problem"]
+        assert problem["type"].endswith(path)
+        assert (problem["title"], problem["status"]) == (kind.title, kind.code)
+        assert problem["description"]
+        assert problem["example"]["detail"]
+    assert client.get("/problems/unknown").status_code == 404

@@ -19,7 +19,7 @@ tenant = Blueprint("tenant", __name__, url_prefix="/<tenant>/api")
 """With a variable in its prefix."""
 
 for blueprint in (api, stock, bank, tenant):
-    errors.claim(blueprint, errors.problem)
+    errors.register_renderer(blueprint, errors.render_problem)
 
 
 @api.get("/orders/<int:number>")

@@ -140,11 +140,11 @@ def load() -> Settings:
     environment = {name: value for name, value in os.environ.items() if value.strip()}
     file = _read_file(environment.get("SETTINGS_FILE"))
     problems = [f"{name}: unknown setting; see config.py" for name in file.keys() - Settings.model_fields]
-    values = {**file, **environment}
     try:
-        settings = Settings.model_validate({name: values[name] for name in values.keys() & Settings.model_fields})
+        settings = Settings.model_validate({k: v for k, v in (file | environment).items() if k in Settings.model_fields})
     except ValidationError as error:
-        problems += map(_to_line, error.errors())
+        # The default of LOG_FORMAT depends on FLASK_DEBUG, so it is an error too if another setting is invalid.
+        problems += [_to_line(each) for each in error.errors() if each["type"] != "default_factory_not_called"]
     if problems:
         raise SystemExit("\n".join(sorted(problems)))
     return settings

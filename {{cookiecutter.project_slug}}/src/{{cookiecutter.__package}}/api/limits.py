@@ -11,8 +11,8 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import limits
-from flask import Response, after_this_request, current_app, request
-from limits.errors import StorageError
+from flask import Flask, Response, after_this_request, current_app, request
+from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
@@ -39,6 +39,19 @@ class RateLimited(errors.InvalidAPIUsage):
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.headers = headers or {}
+
+
+def init_app(app: Flask) -> None:
+    """Create the storage. It connects at the first request.
+
+    :raises SystemExit: if the package for Redis is not installed.
+    """
+    uri = app.config["RATELIMIT_STORAGE_URI"]
+    options = {} if uri == "memory://" else REDIS_TIMEOUTS
+    try:
+        app.extensions["rate_limit_storage"] = storage_from_string(uri, wrap_exceptions=True, **options)
+    except ConfigurationError:
+        raise SystemExit("RATELIMIT_STORAGE_URI: the package redis is missing; run: uv sync --extra redis") from None
 
 
 def rate_limit(limit: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -75,14 +88,12 @@ def _count(limit: str, scope: str) -> None:
             _hit(item, scope, request.remote_addr or "")
         except StorageError as error:
             if _throttle.record(error) is not None:
-                _logger.warning(
-                    "Rate limit storage failed: %s; requests are not limited; check RATELIMIT_STORAGE_URI", error
-                )
+                _logger.warning("Rate limit storage failed: %s; requests pass; check RATELIMIT_STORAGE_URI", error)
 
 
 def _hit(item: limits.RateLimitItem, *key: str) -> None:
     """Count the request and add the headers of draft-ietf-httpapi-ratelimit-headers-10 to its response."""
-    limiter = FixedWindowRateLimiter(_storage())
+    limiter = FixedWindowRateLimiter(current_app.extensions["rate_limit_storage"])
     passes = limiter.hit(item, *key)
     reset, remaining = limiter.get_window_stats(item, *key)
     seconds = max(1, math.ceil(reset - time.time()))
@@ -97,11 +108,3 @@ def _hit(item: limits.RateLimitItem, *key: str) -> None:
     def add_headers(response: Response) -> Response:
         response.headers.update(headers)
         return response
-
-
-def _storage() -> Any:
-    extensions, uri = current_app.extensions, current_app.config["RATELIMIT_STORAGE_URI"]
-    if "rate_limit_storage" not in extensions:
-        options = REDIS_TIMEOUTS if uri.startswith("redis") else {}
-        extensions.setdefault("rate_limit_storage", storage_from_string(uri, wrap_exceptions=True, **options))
-    return extensions["rate_limit_storage"]

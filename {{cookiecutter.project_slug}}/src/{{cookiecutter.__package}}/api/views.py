@@ -1,6 +1,8 @@
 """Endpoints of the API."""
 
-from flask import Blueprint, Response, abort, request, url_for
+from typing import cast
+
+from flask import Blueprint, Flask, Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadGateway, GatewayTimeout
 
@@ -18,6 +20,7 @@ UPSTREAM_PROBLEMS = [UpstreamNotConfigured, BadGateway, GatewayTimeout]
 
 bp = Blueprint("api", __name__, url_prefix="/api", cli_group=None)
 errors.register_renderer(bp, errors.render_problem)
+bp.record(lambda state: limits.init_app(cast(Flask, state.app)))
 bp.before_request(limits.enforce_limit)
 bp.before_request(auth.require_token)
 bp.cli.add_command(auth.cli)

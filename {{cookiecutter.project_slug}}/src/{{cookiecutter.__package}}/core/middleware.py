@@ -89,10 +89,12 @@ class LastResortMiddleware:
             parts = iter(body)
             first = next(parts, b"")
             status, headers = started[:2]
+            "".join(value for _, value in headers).encode("latin-1")  # otherwise Gunicorn fails while it sends them
         except Exception:
             if self.app.debug or self.app.testing or self.app.config["PROPAGATE_EXCEPTIONS"]:
                 raise
-            self.app.logger.exception("Exception outside of a view; sent a generic 500 response")
+            extra = {"request_id": errors.request_id(environ)}
+            self.app.logger.exception("Exception outside of a view; sent a generic 500 response", extra=extra)
             status, headers, first = self._last_resort(environ)
             body, parts = (), iter(())
         start_response(status, headers)

@@ -89,14 +89,9 @@ def _add_headers(response: Response, error: HTTPException, environ: "WSGIEnviron
     for name, _ in own:
         if name.lower() != "vary":  # the body varies by the renderer's Vary too
             headers.remove(name)
-    for name, value in own:
-        headers.add(name, value)
+    headers.extend(own)
     cache_control = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
+    defaults = {"Cache-Control": cache_control or "no-store", "X-Robots-Tag": "noindex"}
+    defaults["X-Request-ID"] = request_id(environ)
     present = {name.lower() for name, _ in headers}
-    for name, value in (
-        ("Cache-Control", cache_control or "no-store"),
-        ("X-Robots-Tag", "noindex"),
-        ("X-Request-ID", request_id(environ)),
-    ):
-        if name.lower() not in present:
-            headers.add(name, value)
+    headers.extend({name: value for name, value in defaults.items() if name.lower() not in present})

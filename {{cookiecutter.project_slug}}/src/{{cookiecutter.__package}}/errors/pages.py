@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ from flask import Flask, Response, current_app, request
 from markupsafe import escape
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import parse_date
+from werkzeug.http import parse_accept_header, parse_date
 
 from .problems import ErrorResponse, description
 from .rendering import PageSet, render
@@ -40,9 +41,7 @@ class HTMLRenderer:
 
     def __call__(self, error: HTTPException) -> Response:
         page_set, environ, text = self.page_set(current_app), request.environ, description(error)
-        language = page_set.languages[0]
-        if len(page_set.languages) > 1 and "HTTP_ACCEPT_LANGUAGE" in environ:
-            language = _preferred(request.accept_languages, page_set.languages)
+        language = _preferred(environ.get("HTTP_ACCEPT_LANGUAGE", ""), page_set.languages)
         page = page_set.page(language, str(error.code))
         paragraph = f'<p lang="{page_set.languages[0]}" dir="auto">{escape(text)}</p>' if text else ""
         body = page.body % {
@@ -75,7 +74,8 @@ class HTMLRenderer:
         return render(app, self.folder, None if self.folder == "errors" else HTMLRenderer("errors").page_set(app))
 
 
-def _preferred(accepted: LanguageAccept, languages: tuple[str, ...]) -> str:
+@lru_cache(maxsize=256)
+def _preferred(accept_language: str, languages: tuple[str, ...]) -> str:
     """Return the client's preferred language (RFC 9110 section 12.5.4), or the first of ``languages``.
 
     Tags are matched by lookup (RFC 4647 section 3.4): ``fa-IR`` matches ``fa``. A tag also matches a language that only
@@ -83,7 +83,7 @@ def _preferred(accepted: LanguageAccept, languages: tuple[str, ...]) -> str:
     """
     known = {language.lower().partition("-")[0]: language for language in reversed(languages)}
     known |= {language.lower(): language for language in languages}
-    for tag, quality in accepted:
+    for tag, quality in parse_accept_header(accept_language, LanguageAccept):
         subtags = _TRADITIONAL_CHINESE.get(tag.lower(), tag.lower()) if quality > 0 else ""
         while subtags:
             if subtags in known:
@@ -103,8 +103,7 @@ def _retry_text(headers: Iterable[tuple[str, str]], texts: Mapping[int, bytes]) 
     for name, value in headers:
         if name.lower() == "retry-after":
             seconds = _retry_seconds(str(value))
-            minutes = [each for each in texts if 0 < seconds <= each * 60]
-            return texts[min(minutes)] if minutes else b""
+            return next((texts[minutes] for minutes in sorted(texts) if 0 < seconds <= minutes * 60), b"")
     return b""
 
 

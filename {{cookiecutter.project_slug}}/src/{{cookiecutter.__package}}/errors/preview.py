@@ -37,16 +37,13 @@ def index() -> Response:
     schemes = {"light": page.replace(DARK_MODE, "not all"), "dark": page.replace(DARK_MODE, "all")}
     prefixes = ["", *(each.prefix for each in registered_prefixes(current_app))]
     loader = ChoiceLoader([current_app.create_global_jinja_loader(), BUILTIN_LOADER])
-    html = (
-        environment(loader)
-        .get_template("preview.html")
-        .render(
-            responses=responses,
-            chosen=chosen,
-            choices={"prefix": prefixes, "status": sorted(ERRORS), "language": languages},
-            link=lambda path="./", **changes: f"{path}?{urlencode({**chosen, **changes})}",
-            schemes=schemes,
-        )
+    template = environment(loader).get_template("preview.html")
+    html = template.render(
+        responses=responses,
+        chosen=chosen,
+        choices={"prefix": prefixes, "status": sorted(ERRORS), "language": languages},
+        link=lambda path="./", **changes: f"{path}?{urlencode({**chosen, **changes})}",
+        schemes=schemes,
     )
     return Response(html, headers={"Content-Security-Policy": policy("".join([html, *schemes.values()]))})
 

@@ -97,8 +97,8 @@ def to_pointer(path: Iterable[str | int]) -> str:
 class ErrorResponse(Response):
     """A response that sends its headers as they are.
 
-    Werkzeug copies the headers to complete a ``Location``. An error has none, and the copy takes a tenth of the time
-    of a 404 (benchmarks/).
+    Werkzeug copies the headers to complete a ``Location``. An error has none, and the copy takes 6 % of the time of a
+    404 (benchmarks/).
     """
 
     def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:

@@ -8,12 +8,14 @@ import re
 import tomllib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask import Flask
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket, BytecodeCache
 from markupsafe import escape
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -26,9 +28,11 @@ PLACEHOLDERS = ("request_id", "mount_point", "description", "retry")
 RETRY_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 360, 720, 1440)
 """Waiting times for which ``retry.html`` has a text."""
 
+Texts = dict[str, Any]
+"""Content of a translation."""
+
 _STATUS = r"[45](?:\d\d|xx)"
-_LANGUAGE_KEYS = {"dir": str, "way_home": str, "request_id_label": str, "retry": dict}
-_PAGE_KEYS = {"heading": str, "explanation": list}
+_REQUIRED_KEYS = {"dir", "way_home", "request_id_label", f"retry.{RETRY_MINUTES[-1]}"}
 
 
 class Page(NamedTuple):
@@ -86,12 +90,7 @@ def _template_names(templates: Environment, folder: str) -> Iterator[tuple[tuple
 
 
 def _translate(
-    templates: Environment,
-    folder: str,
-    names: Mapping[tuple[str, str], str],
-    default: str,
-    tag: str,
-    texts: dict[str, Any],
+    templates: Environment, folder: str, names: dict[tuple[str, str], str], default: str, tag: str, texts: Texts
 ) -> dict[tuple[str, str], Page]:
     """Render the pages of a folder in the language of a translation."""
     pages = {}
@@ -113,7 +112,7 @@ def _render_own(templates: Environment, name: str, tag: str) -> Page:
 
 
 def _retry_texts(
-    templates: Environment, default: str, translations: Mapping[str, dict[str, Any]]
+    templates: Environment, default: str, translations: Mapping[str, Texts]
 ) -> Mapping[str, Mapping[int, bytes]]:
     retries = {
         tag: {int(minutes): f"<p>{escape(text)}</p>".encode() for minutes, text in texts["retry"].items()}
@@ -129,7 +128,7 @@ def _is_builtin(templates: Environment, name: str) -> bool:
     return filename is not None and Path(filename).is_relative_to(_TEMPLATES)
 
 
-def load_translations() -> dict[str, dict[str, Any]]:
+def load_translations() -> dict[str, Texts]:
     """Return the texts of each ``translations/LANGUAGE.toml`` by language tag.
 
     :raises RuntimeError: if a file is not valid TOML, or has a missing or unknown key. It names the file and the key.
@@ -137,40 +136,59 @@ def load_translations() -> dict[str, dict[str, Any]]:
     translations = {}
     for file in sorted(_TRANSLATIONS.glob("*.toml")):
         try:
-            translations[file.stem] = texts = tomllib.loads(file.read_text("utf-8"))
-            _check_texts(texts)
+            translations[file.stem] = _parse(file.read_text("utf-8"))
         except ValueError as error:
             raise RuntimeError(f"{_TRANSLATIONS.name}/{file.name}: {error}") from error
     return translations
 
 
-def _check_texts(texts: dict[str, Any]) -> None:
-    pages = {key: table for key, table in texts.items() if key not in _LANGUAGE_KEYS}
-    _check_keys("", {key: value for key, value in texts.items() if key not in pages}, _LANGUAGE_KEYS)
-    for minutes, text in texts["retry"].items():
-        if int(minutes) not in RETRY_MINUTES or not isinstance(text, str):
-            raise ValueError(f"wrong value of {minutes} in [retry]")
-    for key, table in pages.items():
-        is_page = re.fullmatch(_STATUS, key) or not isinstance(table, dict)
-        for name, page in ({key: table} if is_page else {f"{key}.{status}": table[status] for status in table}).items():
-            if not isinstance(page, dict) or not re.fullmatch(rf"(\w+\.)?{_STATUS}", name):
-                raise ValueError(f"unknown key {name}")
-            _check_keys(f" in [{name}]", page, _PAGE_KEYS | ({"way_home": str} if "way_home" in page else {}))
+@cache
+def _parse(toml: str) -> Texts:
+    """Parse a translation and check its keys, written as in ``404.heading``.
+
+    :raises ValueError: if the TOML is invalid, or a key is missing, unknown, or has a value of the wrong type.
+    """
+    texts = tomllib.loads(toml)
+    values = dict(_flatten(texts))
+    pages = {key.rpartition(".")[0] for key in values if re.fullmatch(rf"(\w+\.)?{_STATUS}\.\w+", key)}
+    required = _REQUIRED_KEYS | {f"{page}.{name}" for page in pages for name in ("heading", "explanation")}
+    allowed = required | {f"{page}.way_home" for page in pages} | {f"retry.{minutes}" for minutes in RETRY_MINUTES}
+    for key in sorted(values.keys() - allowed):
+        raise ValueError(f"unknown key {key}")
+    for key in sorted(required - values.keys()):
+        raise ValueError(f"missing key {key}")
+    for key, value in values.items():
+        if not isinstance(value, list if key.endswith(".explanation") else str):
+            raise ValueError(f"wrong type of {key}")
+    return texts
 
 
-def _check_keys(where: str, table: dict[str, Any], types: Mapping[str, type]) -> None:
-    for key in table.keys() - types.keys():
-        raise ValueError(f"unknown key {key}{where}")
-    for key, expected in types.items():
-        if key not in table:
-            raise ValueError(f"missing key {key}{where}")
-        if not isinstance(table[key], expected):
-            raise ValueError(f"wrong value of {key}{where}")
+def _flatten(texts: Texts, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in texts.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+class _CompiledTemplates(BytecodeCache):
+    """Compiled templates, kept in memory, so that each template is compiled once for all folders and applications."""
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = _compiled.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        _compiled[bucket.key, bucket.checksum] = bucket.code
+
+
+_compiled: dict[tuple[str, str], Any] = {}
 
 
 def environment(loader: BaseLoader) -> Environment:
     """Return a template environment without the application's globals, which need a request."""
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja.bytecode_cache = _CompiledTemplates()
+    return jinja
 
 
 def _render_page(templates: Environment, name: str, **variables: Any) -> Page:
@@ -185,8 +203,7 @@ def _render_page(templates: Environment, name: str, **variables: Any) -> Page:
     if "\0" in body:
         raise RuntimeError(f"The error page {name} changes one of {', '.join(PLACEHOLDERS)}; use them unchanged.")
     match = re.search(r"<html\b[^>]*\blang=[\"']?([\w-]+)", html)
-    language = match[1] if match else ""
-    return Page(body.encode(), policy(html), language)
+    return Page(body.encode(), policy(html), match[1] if match else "")
 
 
 def _render(templates: Environment, name: str, **variables: Any) -> str:

@@ -14,7 +14,8 @@ _is_valid = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 def request_id(environ: "WSGIEnvironment") -> str:
     """Return the ID of a request: its ``X-Request-ID`` header, or a random one.
 
-    A header is used if it has 1 to 128 characters of ``A-Za-z0-9._-``. The ID is stored in the WSGI environ, so every caller gets the same value.
+    A header is used if it has 1 to 128 characters of ``A-Za-z0-9._-``. The ID is stored in the WSGI environ, so every
+    caller gets the same value.
     """
     cached: str | None = environ.get(_KEY)
     if cached is None:

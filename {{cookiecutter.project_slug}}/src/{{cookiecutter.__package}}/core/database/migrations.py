@@ -23,7 +23,7 @@ class Migrations(Alembic):
         connection = self.migration_context.connection
         assert connection is not None
         connection.rollback()  # end a transaction that was begun by reading; PRAGMA would be ignored in it
-        connection.detach()  # it is not reused after the migration, so its settings and its lock end with it
+        # Flask-Alembic closes the connection when the application context ends. Its settings and its lock end with it.
         if connection.dialect.name == "sqlite":
             # Tables are changed by copying and dropping them. That would delete the rows that refer to them.
             connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")

@@ -1,0 +1,156 @@
+"""Log lines, log levels, and email about errors."""
+
+import errno
+import json
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from email.message import EmailMessage
+from types import SimpleNamespace
+
+import pytest
+from conftest import MakeApp
+from flask import Flask
+from flask.testing import FlaskClient
+
+from {{ cookiecutter.__package }}.core import logging as core_logging
+from {{ cookiecutter.__package }}.core.logging import MailHandler, Throttle, level_of
+
+
+def formatter(text: bool) -> logging.Formatter:
+    options = core_logging.configuration("INFO", text)["formatters"]["default"]
+    created: logging.Formatter = options.pop("()")(**options)
+    return created
+
+
+def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
+    return logging.getLogger("shop").makeRecord("shop", logging.ERROR, "shop.py", 1, message, args, None, extra=extra)
+
+
+def raise_error(error: Exception) -> Exception:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    return caught.value
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """``clock.now = 60`` sets the time of the throttles, in seconds."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(core_logging, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def test_json_line_has_message_level_logger_fields_and_request_id(app: Flask) -> None:
+    with app.test_request_context(headers={"X-Request-ID": "abc"}):
+        line = json.loads(formatter(text=False).format(record("No %s", "stock", order=7)))
+    assert line.pop("timestamp")
+    assert line == {"event": "No stock", "level": "error", "logger": "shop", "order": 7, "request_id": "abc"}
+
+
+def test_text_line_escapes_control_characters() -> None:
+    line = formatter(text=True).format(record("Name: %s", "x\n2026-01-01 \x1b[31mforged"))
+    assert "\n" not in line
+    assert r"x\n2026-01-01 \x1b[31mforged" in line
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Gunicorn cannot be imported on Windows")
+def test_access_log_has_the_fields_of_a_request(caplog: pytest.LogCaptureFixture) -> None:
+    from gunicorn.config import Config
+
+    caplog.set_level("INFO", "gunicorn.access")
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a b", "REMOTE_ADDR": "192.0.2.1", "HTTP_X_REQUEST_ID": "abc"}
+    logger = core_logging.GunicornLogger(Config())
+    logger.access_log.propagate = True
+    logger.access(
+        SimpleNamespace(status="200 OK", sent=5), SimpleNamespace(headers=[], path="/"), environ, timedelta(seconds=1)
+    )
+    line = json.loads(formatter(text=False).format(caplog.records[0]))
+    assert (line["event"], line["status"], line["bytes"], line["duration_ms"]) == ("GET /a%20b 200", 200, 5, 1000)
+    assert (line["remote_addr"], line["request_id"]) == ("192.0.2.1", "abc")
+
+
+def test_level_of_an_exception() -> None:
+    by_level: dict[int, list[Exception]] = {
+        logging.ERROR: [RuntimeError(), FileNotFoundError(errno.ENOENT, "no such file"), socket.gaierror()],
+        logging.WARNING: [ConnectionRefusedError(), TimeoutError(), MemoryError()],
+        logging.CRITICAL: [OSError(number, "disk") for number in (errno.ENOSPC, errno.EIO, errno.EROFS)],
+    }
+    for level, errors in by_level.items():
+        assert {level_of(error) for error in errors} == {level}
+
+
+def test_unhandled_exception_is_one_record_at_its_level(
+    app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    unhandled: list[Exception] = [RuntimeError(), ConnectionRefusedError(), OSError(errno.ENOSPC, "full")]
+
+    @app.get("/fail")
+    def fail() -> str:
+        raise unhandled.pop(0)
+
+    assert [client.get("/fail").status_code for _ in range(3)] == [500, 502, 507]
+    assert [each.levelname for each in caplog.records] == ["ERROR", "WARNING", "CRITICAL"]
+    assert all(each.exc_info for each in caplog.records)
+
+
+def test_throttle_allows_one_report_a_minute_and_counts_the_others(clock: SimpleNamespace) -> None:
+    throttle, counts = Throttle(), []
+    for clock.now in (0.0, 1.0, 59.0, 60.0, 61.0, 200.0):
+        counts.append(throttle.record(raise_error(RuntimeError())))
+    assert counts == [0, None, None, 2, None, 1]
+
+
+def test_throttle_distinguishes_places_and_not_messages() -> None:
+    throttle = Throttle(size=2)
+    records = [record("No %s", "paper"), record("No %s", "ink")]
+    assert [throttle.record(each) for each in records] == [0, None]
+    assert [throttle.record(each) for each in ("a place", "another", records[0])] == [0, 0, 0]  # two are remembered
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch, make_app: MakeApp) -> Iterator[list[EmailMessage]]:
+    """The email that an application with MAIL_ADMINS sends."""
+    messages: list[EmailMessage] = []
+
+    class Server:
+        def __init__(self, host: str, port: int, timeout: float) -> None:
+            assert (host, port) == ("mail.example.org", 25)
+
+        def __enter__(self) -> "Server":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def send_message(self, message: EmailMessage) -> None:
+            messages.append(message)
+
+    monkeypatch.setattr("smtplib.SMTP", Server)
+    make_app(MAIL_ADMINS=["me@example.org", "you@example.org"], MAIL_URL="smtp://mail.example.org:25")
+    yield messages
+    logging.getLogger().removeHandler(mail_handler())
+
+
+def mail_handler() -> MailHandler:
+    [handler] = [each for each in logging.getLogger().handlers if isinstance(each, MailHandler)]
+    return handler
+
+
+def test_error_is_emailed_once_a_minute_without_the_arguments_of_its_message(
+    sent: list[EmailMessage], clock: SimpleNamespace
+) -> None:
+    error = raise_error(RuntimeError("boom"))
+    logging.getLogger("shop").warning("Low stock")
+    for clock.now in (0.0, 1.0, 2.0, 60.0):
+        logging.getLogger("shop").error("No %s", "hidden", exc_info=error)
+    mail_handler().flush()
+    first, second = sent
+    assert (first["From"], first["To"]) == ("me@example.org", "me@example.org, you@example.org")
+    assert first["Subject"].endswith(": ERROR RuntimeError")
+    assert "No %s" in first.get_content()
+    assert "RuntimeError: boom" in first.get_content()
+    assert "hidden" not in first.get_content()
+    assert "2 more occurrences since the previous email." in second.get_content()
