@@ -9,7 +9,7 @@ from pathlib import Path
 
 from in_process import Case
 
-TIMEOUT = 30
+TIMEOUT = 120
 """Seconds to wait for Gunicorn."""
 
 SECONDS = 0.1

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from service import Answer, Service
 
 OUT = TEMPLATE / "docs" / "pictures"
-FRAME = """
+FRAME = """<!doctype html>
 <style>
   body { margin: 0; padding: 28px; display: flex; gap: 28px; background: #e8ebef; font-family: system-ui, sans-serif; }
   figure { margin: 0; flex: 1; background: #fff; border-radius: 10px; overflow: hidden; box-shadow: 0 1px 4px #0003; }

@@ -40,8 +40,7 @@ def lose():
 def conflict():
     "Another transaction changes the row that was read, in as many runs as the header says."
     g.runs = g.get("runs", 0) + 1
-    if db.engine.dialect.name == "postgresql":
-        db.session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+    execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
     execute("SELECT version FROM posts WHERE id = 1")
     if g.runs <= int(request.headers["Conflicts"]):
         with db.engine.begin() as other:

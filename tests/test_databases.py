@@ -192,14 +192,16 @@ def test_connection_lost_after_the_last_query(store: Store) -> None:
     store.assert_serves()
 
 
+@on_postgresql
 def test_conflict_is_retried(store: Store) -> None:
-    """PostgreSQL: a serialization failure. SQLite: writing after a read that is outdated."""
+    """A serialization failure. On SQLite ``BEGIN IMMEDIATE`` prevents it."""
     answer = store.ask("/conflict", Conflicts="1")
     assert (answer.status, answer.body) == (200, b"2")
     assert [record["level"] for record in store.records(answer)] == ["warning"]
     store.assert_discreet()
 
 
+@on_postgresql
 def test_conflict_on_every_retry(store: Store) -> None:
     page, problem = [store.ask(path, Conflicts="100") for path in ("/conflict", "/api/conflict")]
     store.assert_failed(503, "sqlalchemy.exc.OperationalError", page, problem, warnings=6)

@@ -104,9 +104,7 @@ class Settings(BaseModel):
 
     LOG_LEVEL: LogLevel = "INFO"
     """lowest level that is logged"""
-    LOG_FORMAT: Literal["json", "text"] = Field(
-        default_factory=lambda values: "text" if values.get("FLASK_DEBUG") else "json"
-    )
+    LOG_FORMAT: Literal["json", "text"] | None = None
     """json lines or text; by default text in development and json in production"""
     SENTRY_DSN: Annotated[str, AfterValidator(check_dsn)] = Field(default="", repr=False)
     """DSN of the project in Sentry; blank for none"""
@@ -141,10 +139,9 @@ def load() -> Settings:
     file = _read_file(environment.get("SETTINGS_FILE"))
     problems = [f"{name}: unknown setting; see config.py" for name in file.keys() - Settings.model_fields]
     try:
-        settings = Settings.model_validate({k: v for k, v in (file | environment).items() if k in Settings.model_fields})
+        settings = Settings(**{k: v for k, v in (file | environment).items() if k in Settings.model_fields})
     except ValidationError as error:
-        # The default of LOG_FORMAT depends on FLASK_DEBUG, so it is an error too if another setting is invalid.
-        problems += [_to_line(each) for each in error.errors() if each["type"] != "default_factory_not_called"]
+        problems += map(_to_line, error.errors())
     if problems:
         raise SystemExit("\n".join(sorted(problems)))
     return settings
