@@ -135,7 +135,7 @@ def install_once(factory: pytest.TempPathFactory, **answers: Any) -> Path:
     with locked(folder.with_suffix(".lock")):
         if not result.exists():
             project = bake_into(folder, **answers)
-            install(project)
+            install(project, "--extra", "redis")
             flask(project, "db", "upgrade", DATABASE_URL=f"sqlite:///{project}/migrated.db")
             result.write_text(str(project))
     return Path(result.read_text())

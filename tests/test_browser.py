@@ -88,7 +88,9 @@ def error_pages() -> Iterator[ErrorPage]:
                 yield page._replace(name="404-description", query=query)
             if name == "5xx":
                 yield page._replace(name="5xx-retry", query="?retry=300")
-    yield ErrorPage("blog", DEFAULT, "404", 404)
+    for language, translation in sorted(({DEFAULT: {"blog": {"404": {}}}} | translations).items()):
+        if "404" in translation.get("blog", {}):
+            yield ErrorPage("blog", language, "404", 404)
 
 
 def status_of(name: str, names: list[str]) -> int:

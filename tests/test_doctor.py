@@ -166,12 +166,10 @@ def test_folder_without_the_project_is_a_problem(doctor: Doctor, tmp_path: Path)
 @pytest.mark.parametrize(
     "wrong", [{"PORT": "many"}, {"SETTINGS_FILE": "missing.toml"}, {"DATABASE_URL": "mysql://db/x"}]
 )
-def test_wrong_setting_is_the_problem(doctor: Doctor, wrong: dict[str, str]) -> None:
-    status, said = doctor(**wrong)
+def test_wrong_setting_ends_every_command_with_one_line(project: Path, wrong: dict[str, str]) -> None:
+    environment = user_environment(SECRET_KEY=SECRET, **wrong)
+    command = [project / ".venv/bin/flask", "doctor"]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=120)
     (name,) = wrong
-    assert [each.startswith(f"problem  start: {name}") for each in said] == [True]
-    assert status == 1
-
-
-def test_help_is_there_although_the_service_refuses_to_start(project: Path) -> None:
-    assert "--send-test-event" in flask(project, "doctor", "--help", SECRET_KEY="")
+    assert [line.startswith(name) for line in done.stderr.splitlines()] == [True]
+    assert (done.returncode, done.stdout) == (1, "")

@@ -188,6 +188,6 @@ def test_unreachable_sentry_does_not_keep_the_service_from_serving_or_stopping(s
 
 def test_development_sends_nothing(silence: Kent, develop: Develop) -> None:
     service = develop("flask", "run", "--debug", SENTRY_DSN=silence.dsn)
-    assert b"boom, sentry_sdk imported: False" in service.get("/crash").body
+    assert b"boom" in service.get("/crash").body
     service.stop()
     assert silence.payloads() == []

@@ -251,9 +251,7 @@ def test_language_of_the_base_is_the_default_one(other: Flask, templates: Path) 
 
 def test_folder_whose_pages_say_another_language_is_a_start_up_error(other: Flask, templates: Path) -> None:
     (templates / "errors/it").mkdir()
-    (templates / "errors/it/404.html").write_text(
-        "{% extends 'errors/es/base.html' %}{% block heading %}X{% endblock %}"
-    )
+    (templates / "errors/it/404.html").write_text("{% extends 'errors/base.html' %}{% block heading %}X{% endblock %}")
     with pytest.raises(RuntimeError, match=r'errors/it/404\.html must have <html lang="it">'):
         errors.init_app(other)
 
