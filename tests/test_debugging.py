@@ -1,4 +1,4 @@
-"""Debugging: an external debugger gets the crash of a view, mistakes are waited for, debug mode stays here."""
+"""Debugging: an external debugger, or the one in the browser, stops at the exception of a view."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,6 @@ from service import TIMEOUT, Service, free_port
 
 MODULE = ("my_service",)
 FLASK = ("flask", "--debug", "run")
-SERVERS = pytest.mark.parametrize("server", [MODULE, FLASK], ids=" ".join)
 
 DebugOf = Callable[..., tuple[Service, int]]
 
@@ -29,12 +28,9 @@ def debug(develop: Develop) -> DebugOf:
     return debug
 
 
-@SERVERS
 @pytest.mark.parametrize("just_my_code", [True, False])
-def test_external_debugger_stops_at_the_crash_of_a_view(
-    debug: DebugOf, server: tuple[str, ...], just_my_code: bool
-) -> None:
-    service, port = debug(*server, EXTERNAL_DEBUGGER="1")
+def test_external_debugger_stops_at_the_crash_of_a_view(debug: DebugOf, just_my_code: bool) -> None:
+    service, port = debug(*MODULE, EXTERNAL_DEBUGGER="1")
     with ThreadPoolExecutor() as threads, Editor(port, "uncaught", just_my_code) as editor:
         request = threads.submit(service.get, "/crash")
         stopped = editor.event("stopped")
@@ -52,7 +48,7 @@ def test_external_debugger_stops_at_the_crash_of_a_view(
     assert "RuntimeError: boom" in service.text
 
 
-@SERVERS
+@pytest.mark.parametrize("server", [MODULE, FLASK], ids=" ".join)
 def test_without_the_setting_the_debugger_in_the_browser_has_it(debug: DebugOf, server: tuple[str, ...]) -> None:
     service, port = debug(*server, *(["--no-reload"] if server == FLASK else []))
     with Editor(port, "uncaught", just_my_code=True) as editor:
@@ -60,11 +56,8 @@ def test_without_the_setting_the_debugger_in_the_browser_has_it(debug: DebugOf, 
         assert "stopped" not in [message.get("event") for message in editor.waiting]
 
 
-@SERVERS
-def test_with_the_setting_there_is_one_process_and_no_debugger_in_the_browser(
-    develop: Develop, server: tuple[str, ...]
-) -> None:
-    service = develop("python", "-m", *server, EXTERNAL_DEBUGGER="1")
+def test_with_the_setting_there_is_one_process_and_no_debugger_in_the_browser(develop: Develop) -> None:
+    service = develop("python", "-m", *MODULE, EXTERNAL_DEBUGGER="1")
     pid = service.process.pid
     assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
     assert service.get("/console").status == 404
@@ -74,10 +67,8 @@ def test_with_the_setting_there_is_one_process_and_no_debugger_in_the_browser(
     assert service.get("/healthz").status == 200
 
 
-@SERVERS
-def test_setting_means_nothing_in_production(develop: Develop, server: tuple[str, ...]) -> None:
-    command = [part for part in server if part != "--debug"]
-    service = develop("python", "-m", *command, EXTERNAL_DEBUGGER="1", FLASK_DEBUG="0", SECRET_KEY="secret")
+def test_setting_means_nothing_in_production(develop: Develop) -> None:
+    service = develop("python", "-m", *MODULE, EXTERNAL_DEBUGGER="1", FLASK_DEBUG="0", SECRET_KEY="secret")
     answer = service.get("/crash")
     assert answer.status == 500
     assert b"Sorry, there is a problem with this service" in answer.body

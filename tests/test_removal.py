@@ -282,7 +282,9 @@ def test_order_with_the_same_item_is_a_conflict(client: FlaskClient) -> None:
 def test_flask_login_is_added(extended: Path, tmp_path: Path) -> None:
     copy = Copy(extended, tmp_path)
     copy.add_extension(
-        "from flask_login import LoginManager", "login_manager = LoginManager()", "login_manager.init_app(app)"
+        "from flask_login import LoginManager",
+        "login_manager = LoginManager()",
+        "login_manager.init_app(app)\n    login_manager.user_loader(lambda user_id: None)",
     )
     copy.replace(
         "SOURCE/home.py", "from . import errors\n", "from . import errors\nfrom .core.database import transaction\n"

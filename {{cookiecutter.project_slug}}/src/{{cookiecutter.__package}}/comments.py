@@ -1,6 +1,7 @@
 """The example's call of another service over HTTP, the upstream service at COMMENTS_URL. https://www.python-httpx.org"""
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import cast
@@ -119,8 +120,8 @@ def _(error: httpx.HTTPStatusError) -> HTTPException | None:
 
 def _parse_retry_after(value: str) -> int:
     """Parse a ``Retry-After`` value (seconds or HTTP date). Return 1 to MAX_RETRY_AFTER seconds."""
-    date = parse_date(value)
-    if date is None and not value.isdecimal():
-        return MAX_RETRY_AFTER
-    seconds = int((date - datetime.now(UTC)).total_seconds()) if date else int(value[:9])
+    seconds = MAX_RETRY_AFTER
+    with suppress(ValueError, OverflowError):
+        date = parse_date(value)
+        seconds = int((date - datetime.now(UTC)).total_seconds()) if date else int(value)
     return max(1, min(seconds, MAX_RETRY_AFTER))

@@ -159,6 +159,8 @@ def _read_file(path: str | None) -> dict[str, Any]:
 
 def _to_line(problem: ErrorDetails) -> str:
     """Return an error as one line, without the value of a secret setting."""
+    if not problem["loc"]:  # of a validator of the whole model
+        return problem["msg"]
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
     value = f" {problem['input']!r}" if field.repr else ""

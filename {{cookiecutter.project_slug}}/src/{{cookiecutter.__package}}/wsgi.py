@@ -2,4 +2,7 @@
 
 from . import create_app
 
-app = create_app()
+try:
+    app = create_app()
+except SystemExit as error:  # Gunicorn would start the worker again and again
+    raise RuntimeError(error.code) from None

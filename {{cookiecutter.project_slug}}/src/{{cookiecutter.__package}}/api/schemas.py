@@ -77,5 +77,5 @@ def read_query(model: type[Model]) -> Model:
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:
-        members = [{"detail": item["msg"], "parameter": item["loc"][0]} for item in error.errors()]
+        members = [{"detail": item["msg"], "parameter": ".".join(map(str, item["loc"]))} for item in error.errors()]
         raise InvalidQuery(payload={"errors": members}) from None

@@ -79,6 +79,7 @@ class LastResortMiddleware:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         started: list[Any] = []
+        body: Iterable[bytes] = ()
 
         def start(*arguments: Any) -> Callable[[bytes], object]:
             started[:] = arguments
@@ -96,7 +97,7 @@ class LastResortMiddleware:
             extra = {"request_id": errors.request_id(environ)}
             self.app.logger.exception("Exception outside of a view; sent a generic 500 response", extra=extra)
             status, headers, first = self._last_resort(environ)
-            body, parts = (), iter(())
+            parts = iter(())
         start_response(status, headers)
         return ClosingIterator(chain([first], parts), getattr(body, "close", None))
 
