@@ -75,7 +75,7 @@ def verify_token(text: str) -> Token | None:
     token_id, _, secret = text.partition(".")
     if not (token_id.isascii() and token_id.isdigit() and len(token_id) < 10):
         return None
-    with db.sessionmaker() as session:  # of its own: @transaction begins the transaction of db.session
+    with db.sessionmaker() as session:  # a transaction of db.session would switch off the retry of @transaction
         token = session.get(Token, int(token_id))
     return token if token and hmac.compare_digest(token.hash, _hash(secret)) else None
 

@@ -170,7 +170,7 @@ def level_of(error: BaseException) -> int:
 
 
 def is_client_error(error: BaseException) -> bool:
-    """Return whether an exception amounts to a 4xx, such as a duplicate row."""
+    """Return whether an exception becomes a 4xx response, such as a duplicate row."""
     http_error = _classify(error)
     return http_error is not None and 400 <= (http_error.code or 500) < 500
 

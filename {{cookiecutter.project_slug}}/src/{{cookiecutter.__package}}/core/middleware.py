@@ -128,7 +128,7 @@ def _to_constant(response: Response) -> tuple[list[tuple[str, str]], bytes]:
 
 
 class CookieSessionInterface(SecureCookieSessionInterface):
-    """Flask's sessions, without the cost of a signer for a request without cookies (a fifth of a 404, benchmarks/)."""
+    """Flask's sessions, without the cost of a signer for a request without cookies: a fifth of the time of a 404."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         if app.secret_key and "HTTP_COOKIE" not in request.environ:

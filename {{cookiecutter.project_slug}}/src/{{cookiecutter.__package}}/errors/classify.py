@@ -6,7 +6,7 @@ This module knows the standard library. Register the exceptions of other librari
     def _(error: SomeLibraryTimeout) -> HTTPException:
         return GatewayTimeout()
 
-The exception stays unhandled for Flask, so it is logged and reported to Sentry. Only the response changes.
+Flask still logs the exception, and Sentry still gets it. Only the response changes.
 """
 
 import errno
