@@ -85,13 +85,14 @@ UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespa
 @pytest.mark.parametrize("processes", [(), ("-n", "2")], ids=["one process", "two processes"])
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_generated_tests_pass_in_any_order_and_leave_no_database(
-    project: Path, tmp_path: Path, request: pytest.FixtureRequest, kind: str, processes: tuple[str, ...]
+    mine: Path, tmp_path: Path, request: pytest.FixtureRequest, kind: str, processes: tuple[str, ...]
 ) -> None:
+    """In a project of its own: other tests use the shared one at the same time."""
     database = on(request.getfixturevalue("postgres")) if kind == "postgres" else None
-    settings = {"TEST_DATABASE_URL": database.url} if database else {}
+    settings = {"PYTHONPATH": str(mine / "src")} | ({"TEST_DATABASE_URL": database.url} if database else {})
     for _ in range(1 if processes else 2):
         before = database and database.sql(SERVER)
-        done = run_tests(project, tmp_path, *processes, seed(), **settings)
+        done = run_tests(mine, tmp_path, *processes, seed(), **settings)
         assert re.search(r"^=+ \d+ passed in .*=+$", done.stdout.strip().splitlines()[-1]), done.stdout
         assert (database and database.sql(SERVER)) == before
 
