@@ -23,14 +23,16 @@ assert "sentry_sdk" not in sys.modules
 
 app = create_app(Settings(SECRET_KEY="test", SENTRY_DSN=sys.argv[1]), {"WTF_CSRF_ENABLED": False})
 
+HIDDEN = sys.argv[2]  # not in the source, because Sentry shows the lines around an exception
+
 @app.route("/fail", methods=["POST"])
 def fail():
-    password = "hidden " + "variable"
+    password = HIDDEN + " variable"
     raise RuntimeError("boom")
 
-headers = {"X-Request-ID": "abc", "Cookie": "name=hidden-cookie"}
+headers = {"X-Request-ID": "abc", "Cookie": f"name={HIDDEN}-cookie"}
 for _ in range(2):
-    app.test_client().post("/fail?token=hidden-query", data="hidden body", headers=headers)
+    app.test_client().post(f"/fail?token={HIDDEN}-query", data=f"{HIDDEN} body", headers=headers)
 app.test_client().get("/unknown")
 sys.modules["sentry_sdk"].flush(10)
 """
@@ -63,7 +65,7 @@ def sentry() -> Iterator[tuple[str, list[bytes]]]:
 def test_unhandled_exception_is_reported_once_a_minute_and_without_user_data(sentry: tuple[str, list[bytes]]) -> None:
     """The program also checks that the SDK is not imported without a DSN."""
     dsn, lines = sentry
-    subprocess.run([sys.executable, "-c", PROGRAM, dsn], capture_output=True, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", PROGRAM, dsn, "hidden"], capture_output=True, check=True, timeout=60)
     [event] = [json.loads(line) for line in lines if b'"exception"' in line]
     assert event["tags"]["request_id"] == "abc"
     assert event["level"] == "error"
