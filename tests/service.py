@@ -137,8 +137,9 @@ class Service(Client):
         return written[: written.rfind("\n") + 1]
 
     def log(self) -> list[dict[str, Any]]:
-        """Return the log so far. Every line is JSON."""
-        return [json.loads(line) for line in self.text.split("\n")[:-1]]
+        """Return the log so far, with levels in lower case, as Sentry writes them. Every line is JSON."""
+        records = [json.loads(line) for line in self.text.split("\n")[:-1]]
+        return [{**record, "level": record["level"].lower()} for record in records]
 
     def records(self, request_id: str, logger: str = "") -> list[dict[str, Any]]:
         """Wait for the access log line of a request, and return all log records with its ID."""

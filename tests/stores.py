@@ -147,12 +147,12 @@ class Store:
         assert_failure(status, page, problem)
         ids = [answer.headers["X-Request-ID"] for answer in (page, problem)]
         records = self.records(problem)
-        crashes = [record for record in records if record["event"].startswith("Exception on /")]
+        crashes = [record for record in records if record["message"].startswith("Exception on /")]
         others = [record["level"] for record in records if record not in crashes]
         assert others == ["warning"] * warnings
         assert [record.get("request_id") for record in crashes] == ids
         assert {record["level"] for record in crashes} <= LEVELS[status]
-        assert [record for record in crashes if cause not in record["event"] + record.get("exception", "")] == []
+        assert [record for record in crashes if cause not in record["message"] + record.get("exception", "")] == []
         mark = self.ask("/mark")
         self.records(mark)
         *events, _ = self.kent.events(mark.headers["X-Request-ID"])
@@ -186,7 +186,7 @@ class Store:
         assert retry_after(answer) in range(5, 16)
         (record,) = self.records(answer)
         assert record["level"] == "warning"
-        assert record["event"].startswith(f"Not ready; /readyz answers 503. {why}")
+        assert record["message"].startswith(f"Not ready; /readyz answers 503. {why}")
         assert self.ask("/healthz").status == 200
 
 

@@ -52,7 +52,7 @@ DOCUMENTATION_HOSTS = {
     "www.python-httpx.org",
     "www.rfc-editor.org",
     "www.sqlite.org",
-    "www.structlog.org",
+    "nhairs.github.io",
     "www.w3.org",
 }
 

@@ -138,7 +138,7 @@ def errors(service: Service) -> list[str]:
     """Return the errors in the log except those about killed workers."""
     records = [record for record in service.log() if record["level"] in ("error", "critical")]
     return [
-        str(record) for record in records if not record["event"].endswith("was sent SIGKILL! Perhaps out of memory?")
+        str(record) for record in records if not record["message"].endswith("was sent SIGKILL! Perhaps out of memory?")
     ]
 
 

@@ -106,7 +106,7 @@ def test_requests_pass_while_redis_is_stopped(serve: Serve, redis: Redis) -> Non
     assert_limited(service)
     (record,) = troubles(service)
     assert (record["level"], record["logger"]) == ("warning", "my_service.api.limits")
-    assert record["event"].startswith("Rate limit storage failed: ")
+    assert record["message"].startswith("Rate limit storage failed: ")
     assert "exception" not in record
 
 

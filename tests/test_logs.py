@@ -11,7 +11,6 @@ VIEWS = """
 import logging
 import threading
 import warnings
-import structlog
 from flask import abort
 
 def crash(): raise RuntimeError("boom\\nwith a {\\"second\\": \\"line\\"}")
@@ -20,7 +19,6 @@ def busy(): abort(503, "Back at noon.")
 
 def speak():
     logging.getLogger("shop").info("standard %s", "library", extra={"article": 7})
-    structlog.get_logger("shop").warning("structured", article=8)
     return "said"
 
 def warn():
@@ -49,14 +47,15 @@ HOSTILE_AGENTS = [
     "a\tb",
     "x" * 8000,
 ]
-HOSTILE_PATHS = {
-    "/a%0a%7B%22level%22:%22error%22%7D": '/a\n{"level":"error"}',
-    "/a%0d%0ab": "/a\r\nb",
-    "/%25s%25(message)s": "/%s%(message)s",
-    "/%00": "/\0",
-    "/%C2%85%E2%80%A8": "/\x85\u2028",
-    "/%ff": "/\ufffd",
-}
+HOSTILE_PATHS = [
+    "/a%0a%7B%22level%22:%22error%22%7D",
+    "/a%0d%0ab",
+    "/%25s%25(message)s",
+    "/%s%(message)s",
+    "/%00",
+    "/%C2%85%E2%80%A8",
+    "/%ff",
+]
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +71,21 @@ def test_every_line_of_production_is_json(serve: Serve) -> None:
     assert service.send(b"nonsense\r\n\r\n").status == 400
     assert service.stop() == 0
     records = [json.loads(line) for line in service.errors.read_text().splitlines()]
-    events = {record["event"] for record in records}
-    assert {"GET / 200", "Exception on /crash [GET]", "standard library", "structured"} < events
+    events = {record["message"] for record in records}
+    assert {"GET / 200", "Exception on /crash [GET]", "standard library"} < events
     assert any(event.startswith("Listening at: ") for event in events)
     assert any(event.startswith("Booting worker ") for event in events)
     assert any(event.startswith("Worker exiting ") for event in events)
     assert any("old-fashioned" in event for event in events)
     for record in records:
-        assert {"event", "level", "logger", "timestamp"} <= record.keys()
-        assert record["level"] in ("info", "warning", "error")
+        assert {"message", "level", "logger", "timestamp"} <= record.keys()
+        assert record["level"] in ("INFO", "WARNING", "ERROR")
 
 
 def test_crash_in_a_thread_is_one_json_record(service: Service) -> None:
     service.get("/leave", X_Request_ID="leave")
     service.records("leave")
-    (record,) = [record for record in service.log() if record["event"] == "Exception in thread worker"]
+    (record,) = [record for record in service.log() if record["message"] == "Exception in thread worker"]
     assert record["level"] == "error"
     assert "RuntimeError: left alone" in record["exception"]
 
@@ -95,9 +94,9 @@ def test_access_line_says_who_asked_for_what(service: Service) -> None:
     answer = service.get("/unknown?token=secret", User_Agent="tests", X_Request_ID="access")
     (record,) = service.records("access")
     assert isinstance(record.pop("duration_ms"), int)
-    assert record.pop("timestamp").endswith("Z")
+    assert record.pop("timestamp").endswith("+00:00")
     assert record == {
-        "event": "GET /unknown 404",
+        "message": "GET /unknown 404",
         "level": "info",
         "logger": "gunicorn.access",
         "method": "GET",
@@ -114,13 +113,13 @@ def test_access_line_says_who_asked_for_what(service: Service) -> None:
 def test_hostile_user_agent_stays_in_its_field(service: Service, agent: str) -> None:
     (record,) = asked(service, raw("GET", "/unknown", f"User-Agent: {agent}"))
     assert record["user_agent"] == agent
-    assert (record["event"], record["level"], record["status"]) == ("GET /unknown 404", "info", 404)
+    assert (record["message"], record["level"], record["status"]) == ("GET /unknown 404", "info", 404)
 
 
 @pytest.mark.parametrize("target", HOSTILE_PATHS)
 def test_hostile_path_stays_in_its_field(service: Service, target: str) -> None:
     (record,) = asked(service, raw("GET", target))
-    assert record["path"] == HOSTILE_PATHS[target]
+    assert record["path"] == target
     assert (record["level"], record["status"]) == ("info", 404)
 
 
@@ -145,8 +144,8 @@ def assert_crash(service: Service, path: str, status: int, level: str, error: st
     answer = service.get(path)
     assert answer.status == status
     crash, access = service.records(answer.headers["X-Request-ID"])
-    assert (access["event"], access["level"]) == (f"GET {path} {status}", "info")
-    assert (crash["event"], crash["level"], crash["logger"]) == (f"Exception on {path} [GET]", level, "my_service")
+    assert (access["message"], access["level"]) == (f"GET {path} {status}", "info")
+    assert (crash["message"], crash["level"], crash["logger"]) == (f"Exception on {path} [GET]", level, "my_service")
     assert crash["exception"].startswith("Traceback (most recent call last):\n")
     assert f"\n{error}" in crash["exception"]
 
@@ -164,15 +163,14 @@ def test_error_that_is_no_crash_is_its_access_line(service: Service, method: str
     answer = service.ask(method, path)
     assert answer.status == status
     (record,) = service.records(answer.headers["X-Request-ID"])
-    assert (record["event"], record["level"]) == (f"{method} {path} {status}", "info")
+    assert (record["message"], record["level"]) == (f"{method} {path} {status}", "info")
 
 
 def test_records_of_the_application_have_the_request_id(service: Service) -> None:
     service.get("/speak", X_Request_ID="spoken")
-    standard, structured, _ = service.records("spoken")
-    assert (standard["event"], standard["article"], standard["level"]) == ("standard library", 7, "info")
-    assert (structured["event"], structured["article"], structured["level"]) == ("structured", 8, "warning")
-    assert standard["logger"] == structured["logger"] == "shop"
+    standard, _ = service.records("spoken")
+    assert (standard["message"], standard["article"], standard["level"]) == ("standard library", 7, "info")
+    assert standard["logger"] == "shop"
 
 
 @pytest.fixture(scope="module")

@@ -175,7 +175,7 @@ def test_pages_have_no_links_to_removed_examples(service: Service, removed: tupl
         "/nothing-here",
         *(ERROR_EXAMPLES[name] for name in remaining),
     }
-    assert '"level": "error"' not in service.text
+    assert '"level": "ERROR"' not in service.text
 
 
 @pytest.mark.slow

@@ -340,7 +340,7 @@ def test_sigterm_lets_slow_requests_finish(serve: Serve) -> None:
 
 def wait_for_lines(service: Service, event: str, count: int) -> None:
     deadline = time.monotonic() + TIMEOUT
-    while [record["event"] for record in service.log()].count(event) < count:
+    while [record["message"] for record in service.log()].count(event) < count:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

@@ -254,7 +254,7 @@ def test_start_in_production_does_not_migrate(serve: Serve, database: Database) 
     before = database.schema
     assert (service.get("/healthz").status, service.get("/readyz").status) == (200, 503)
     assert database.schema == before == ""
-    assert [record["level"] for record in service.log() if "Run: flask db upgrade" in record["event"]] == ["warning"]
+    assert [record["level"] for record in service.log() if "Run: flask db upgrade" in record["message"]] == ["warning"]
     service.flask("db", "upgrade")
     assert service.get("/readyz").status == 200
 

@@ -135,7 +135,7 @@ def test_bug_in_a_library_is_one_error_and_one_event(service: Service, sentry: K
     assert_error(answer, 500, "")
     request_id = answer.headers["X-Request-ID"]
     [record] = failures(service, request_id)
-    assert (record["level"], record["event"]) == ("error", "Exception on /library [GET]")
+    assert (record["level"], record["message"]) == ("error", "Exception on /library [GET]")
     assert "sqlalchemy.exc.ArgumentError: " in record["exception"]
     [event] = sentry.events(request_id)
     assert event["level"] == "error"

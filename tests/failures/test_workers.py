@@ -31,7 +31,7 @@ def test_killed_worker_is_logged_and_replaced(serve: Serve, kill: signal.Signals
         assert retry(service, "/healthy").status == 200
     wait_for(lambda: len({*workers(service)} - {killed}) == 2)
     assert other in workers(service)
-    [record] = [record for record in service.log() if f"(pid:{killed}) was sent {kill.name}" in record["event"]]
+    [record] = [record for record in service.log() if f"(pid:{killed}) was sent {kill.name}" in record["message"]]
     assert record["level"] in ("warning", "error", "critical")
 
 

@@ -5,10 +5,12 @@ import json
 import logging
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from conftest import MakeApp
@@ -16,13 +18,16 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from {{ cookiecutter.__package }}.core import logging as core_logging
-from {{ cookiecutter.__package }}.core.logging import MailHandler, Throttle, level_of
+from {{ cookiecutter.__package }}.core.logging import RequestIDFilter, Throttle, level_of
+from {{ cookiecutter.__package }}.core.mail import MailHandler
 
 
-def formatter(text: bool) -> logging.Formatter:
+def to_line(record: logging.LogRecord, text: bool) -> str:
+    """Return a record as it is logged."""
     options = core_logging.configuration("INFO", text)["formatters"]["default"]
-    created: logging.Formatter = options.pop("()")(**options)
-    return created
+    formatter: logging.Formatter = options.pop("()")(**options)
+    RequestIDFilter().filter(record)
+    return formatter.format(record)
 
 
 def record(message: str, *args: object, **extra: object) -> logging.LogRecord:
@@ -45,15 +50,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def test_json_line_has_message_level_logger_fields_and_request_id(app: Flask) -> None:
     with app.test_request_context(headers={"X-Request-ID": "abc"}):
-        line = json.loads(formatter(text=False).format(record("No %s", "stock", order=7)))
+        line = json.loads(to_line(record("No %s", "stock", order=7), text=False))
     assert line.pop("timestamp")
-    assert line == {"event": "No stock", "level": "error", "logger": "shop", "order": 7, "request_id": "abc"}
+    assert line == {"message": "No stock", "level": "ERROR", "logger": "shop", "order": 7, "request_id": "abc"}
 
 
-def test_text_line_escapes_control_characters() -> None:
-    line = formatter(text=True).format(record("Name: %s", "x\n2026-01-01 \x1b[31mforged"))
-    assert "\n" not in line
-    assert r"x\n2026-01-01 \x1b[31mforged" in line
+def test_value_and_exception_cannot_look_like_a_line_of_text() -> None:
+    hostile = record("Name: %s", "x\n2026-01-01 \x1b[31mforged")
+    hostile.exc_info = (RuntimeError, RuntimeError("boom\n2026-01-01 forged"), None)
+    first, *traceback = to_line(hostile, text=True).split("\n")
+    assert first.endswith(r"ERROR shop: Name: x\n2026-01-01 \x1b[31mforged [-]")
+    assert traceback == ["  RuntimeError: boom", "  2026-01-01 forged"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Gunicorn cannot be imported on Windows")
@@ -61,14 +68,12 @@ def test_access_log_has_the_fields_of_a_request(caplog: pytest.LogCaptureFixture
     from gunicorn.config import Config
 
     caplog.set_level("INFO", "gunicorn.access")
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/a b", "REMOTE_ADDR": "192.0.2.1", "HTTP_X_REQUEST_ID": "abc"}
+    response, request = SimpleNamespace(status="200 OK", sent=5), SimpleNamespace(method="GET", path="/a%20b")
     logger = core_logging.GunicornLogger(Config())
     logger.access_log.propagate = True
-    logger.access(
-        SimpleNamespace(status="200 OK", sent=5), SimpleNamespace(headers=[], path="/"), environ, timedelta(seconds=1)
-    )
-    line = json.loads(formatter(text=False).format(caplog.records[0]))
-    assert (line["event"], line["status"], line["bytes"], line["duration_ms"]) == ("GET /a%20b 200", 200, 5, 1000)
+    logger.access(response, request, {"REMOTE_ADDR": "192.0.2.1", "HTTP_X_REQUEST_ID": "abc"}, timedelta(seconds=1))
+    line = json.loads(to_line(caplog.records[0], text=False))
+    assert (line["message"], line["status"], line["bytes"], line["duration_ms"]) == ("GET /a%20b 200", 200, 5, 1000)
     assert (line["remote_addr"], line["request_id"]) == ("192.0.2.1", "abc")
 
 
@@ -104,39 +109,23 @@ def test_throttle_allows_one_report_a_minute_and_counts_the_others(clock: Simple
 
 
 def test_throttle_distinguishes_places_and_not_messages() -> None:
-    throttle = Throttle(size=2)
-    records = [record("No %s", "paper"), record("No %s", "ink")]
-    assert [throttle.record(each) for each in records] == [0, None]
-    assert [throttle.record(each) for each in ("a place", "another", records[0])] == [0, 0, 0]  # two are remembered
+    throttle = Throttle()
+    subjects = record("No %s", "paper"), record("No %s", "ink"), "a place", "another"
+    assert [throttle.record(each) for each in subjects] == [0, None, 0, 0]
 
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch, make_app: MakeApp) -> Iterator[list[EmailMessage]]:
     """The email that an application with MAIL_ADMINS sends."""
     messages: list[EmailMessage] = []
-
-    class Server:
-        def __init__(self, host: str, port: int, timeout: float) -> None:
-            assert (host, port) == ("mail.example.org", 25)
-
-        def __enter__(self) -> "Server":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def send_message(self, message: EmailMessage) -> None:
-            messages.append(message)
-
-    monkeypatch.setattr("smtplib.SMTP", Server)
+    server = MagicMock()
+    server.return_value.__enter__.return_value.send_message = messages.append
+    monkeypatch.setattr("smtplib.SMTP", server)
     make_app(MAIL_ADMINS=["me@example.org", "you@example.org"], MAIL_URL="smtp://mail.example.org:25")
     yield messages
-    logging.getLogger().removeHandler(mail_handler())
-
-
-def mail_handler() -> MailHandler:
+    server.assert_called_with("mail.example.org", 25, timeout=5)
     [handler] = [each for each in logging.getLogger().handlers if isinstance(each, MailHandler)]
-    return handler
+    logging.getLogger().removeHandler(handler)
 
 
 def test_error_is_emailed_once_a_minute_without_the_arguments_of_its_message(
@@ -146,10 +135,12 @@ def test_error_is_emailed_once_a_minute_without_the_arguments_of_its_message(
     logging.getLogger("shop").warning("Low stock")
     for clock.now in (0.0, 1.0, 2.0, 60.0):
         logging.getLogger("shop").error("No %s", "hidden", exc_info=error)
-    mail_handler().flush()
+        for thread in threading.enumerate():
+            if thread.name == "mail":
+                thread.join(10)
     first, second = sent
     assert (first["From"], first["To"]) == ("me@example.org", "me@example.org, you@example.org")
-    assert first["Subject"].endswith(": ERROR RuntimeError")
+    assert first["Subject"].endswith(": ERROR in shop")
     assert "No %s" in first.get_content()
     assert "RuntimeError: boom" in first.get_content()
     assert "hidden" not in first.get_content()

@@ -10,8 +10,7 @@ from threading import Thread
 
 import pytest
 
-from {{ cookiecutter.__package }} import create_app
-from {{ cookiecutter.__package }}.config import Settings
+from {{ cookiecutter.__package }}.config import load
 
 PROGRAM = """
 import sys
@@ -75,8 +74,9 @@ def test_unhandled_exception_is_reported_once_a_minute_and_without_user_data(sen
         assert hidden not in json.dumps(event)
 
 
-def test_malformed_dsn_stops_the_start_without_showing_it() -> None:
-    settings = Settings(SECRET_KEY="test").model_copy(update={"SENTRY_DSN": "https://hidden@nonsense"})
-    with pytest.raises(SystemExit, match="SENTRY_DSN: ") as stop:
-        create_app(settings)
+def test_malformed_dsn_stops_the_start_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "test")
+    monkeypatch.setenv("SENTRY_DSN", "https://hidden@nonsense")
+    with pytest.raises(SystemExit, match="SENTRY_DSN: not a DSN") as stop:
+        load()
     assert "hidden" not in str(stop.value)

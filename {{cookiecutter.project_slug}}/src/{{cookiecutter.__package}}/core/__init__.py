@@ -3,8 +3,8 @@
 from flask import Flask
 
 from .. import errors
-from . import cli, database, health, middleware, requests, sentry
-from .logging import App, init_mail
+from . import cli, database, health, mail, middleware, requests, sentry
+from .logging import App
 
 __all__ = ["App", "init_app"]
 
@@ -18,10 +18,9 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals["blueprints"] = app.blueprints  # pages link only to blueprints that are registered
     app.register_blueprint(health.bp)
     sentry.init_app(app)
-    init_mail(app)
+    mail.init_app(app)
     database.init_app(app)
     requests.init_app(app)
     cli.init_app(app)
     errors.init_app(app)
-    middleware.render_last_resort(app)
     middleware.init_app(app)

@@ -1,6 +1,6 @@
 """Middleware around the application: proxies, mount point, request ID, security headers, last-resort 500 response."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -76,20 +76,18 @@ class LastResortMiddleware:
     def __init__(self, application: "WSGIApplication", app: Flask) -> None:
         self.application = application
         self.app = app
+        with app.test_request_context(headers={"X-Request-ID": REQUEST_ID_PLACEHOLDER}):
+            self.page = errors.HTMLRenderer("errors")(InternalServerError())
+            self.problem = errors.render_problem(InternalServerError())
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         started: list[Any] = []
         body: Iterable[bytes] = ()
-
-        def start(*arguments: Any) -> Callable[[bytes], object]:
-            started[:] = arguments
-            return _reject_write
-
         try:
-            body = self.application(environ, start)
+            body = self.application(environ, lambda *arguments: started.append(arguments))  # type: ignore[arg-type]
             parts = iter(body)
             first = next(parts, b"")
-            status, headers = started[:2]
+            status, headers = started[-1][:2]
             "".join(value for _, value in headers).encode("latin-1")  # otherwise Gunicorn fails while it sends them
         except Exception:
             if self.app.debug or self.app.testing or self.app.config["PROPAGATE_EXCEPTIONS"]:
@@ -102,29 +100,12 @@ class LastResortMiddleware:
         return ClosingIterator(chain([first], parts), getattr(body, "close", None))
 
     def _last_resort(self, environ: "WSGIEnvironment") -> tuple[str, list[tuple[str, str]], bytes]:
-        is_api = errors.renderer_for(self.app, environ["PATH_INFO"]) is errors.render_problem
-        headers, body = self.app.extensions["last_resort"][is_api]
-        body = body.replace(REQUEST_ID_PLACEHOLDER.encode(), errors.request_id(environ).encode())
-        headers = [*headers, ("Content-Length", str(len(body)))]
-        return "500 INTERNAL SERVER ERROR", headers, b"" if environ["REQUEST_METHOD"] == "HEAD" else body
-
-
-def _reject_write(_: bytes) -> object:
-    raise NotImplementedError("The write() callable of PEP 3333 is not supported.")
-
-
-def render_last_resort(app: Flask) -> None:
-    """Render the constant 500 responses: a page (False) and a problem (True)."""
-    with app.test_request_context(headers={"X-Request-ID": REQUEST_ID_PLACEHOLDER}):
-        app.extensions["last_resort"] = {
-            is_api: _to_constant(renderer(InternalServerError()))
-            for is_api, renderer in ((False, errors.HTMLRenderer("errors")), (True, errors.render_problem))
-        }
-
-
-def _to_constant(response: Response) -> tuple[list[tuple[str, str]], bytes]:
-    headers = [(name, value) for name, value in response.headers if name != "Content-Length"]
-    return [*headers, ("Cache-Control", "no-store"), ("X-Robots-Tag", "noindex")], response.get_data()
+        renderer = errors.renderer_for(self.app, environ["PATH_INFO"])
+        response = self.problem if renderer is errors.render_problem else self.page
+        body = response.get_data().replace(REQUEST_ID_PLACEHOLDER.encode(), errors.request_id(environ).encode())
+        headers = {**response.headers, "Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+        headers["Content-Length"] = str(len(body))
+        return response.status, list(headers.items()), b"" if environ["REQUEST_METHOD"] == "HEAD" else body
 
 
 class CookieSessionInterface(SecureCookieSessionInterface):

@@ -27,15 +27,13 @@ def reject_large_body() -> None:
 
     :raises RequestEntityTooLarge: if the body is longer than MAX_CONTENT_LENGTH (RFC 9110 section 15.5.14).
     """
-    length = flask.request.content_length
-    if length is not None and length > flask.current_app.config["MAX_CONTENT_LENGTH"]:
+    if (flask.request.content_length or 0) > flask.current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestEntityTooLarge
 
 
 class CompleteBodyMiddleware:
     """Let Werkzeug notice a body that is cut short, so that it answers 400. WSGI middleware (PEP 3333).
 
-    :param application: the WSGI application.
     :param limit: maximum length of a chunked body, in bytes.
     """
 
@@ -55,7 +53,8 @@ class CompleteBodyMiddleware:
 class ChunkedBody:
     """A chunked body (RFC 9112 section 7.1) that raises an error if it is too long, cut short or malformed.
 
-    Werkzeug answers 400 to an :exc:`OSError` while it reads the body. It does not know Gunicorn's parser errors.
+    Werkzeug answers 400 to an :exc:`OSError` while it reads the body. It does not know Gunicorn's parser errors, and
+    would truncate a long body.
     """
 
     def __init__(self, body: BinaryIO, limit: int) -> None:
@@ -65,20 +64,18 @@ class ChunkedBody:
     def read(self, size: int = -1) -> bytes:
         """Read from the body.
 
-        :raises RequestEntityTooLarge: if the body exceeds the limit. Werkzeug would truncate it.
+        :raises RequestEntityTooLarge: if the body exceeds the limit.
         :raises OSError: if the body is cut short or malformed.
         """
-        data = self._read(size)
-        self.remaining -= len(data)
-        if self.remaining <= 0 and self._read(1):
-            raise RequestEntityTooLarge
-        return data
-
-    def _read(self, size: int) -> bytes:
         try:
-            return self.body.read(size)
+            data = self.body.read(size)
+            self.remaining -= len(data)
+            is_too_long = self.remaining <= 0 and self.body.read(1)
         except Exception as error:
             raise OSError("The chunked body is malformed or cut short.") from error
+        if is_too_long:
+            raise RequestEntityTooLarge
+        return data
 
 
 class NotJSON(UnsupportedMediaType):
@@ -93,11 +90,7 @@ class Request(flask.Request):
     """A request with descriptions for invalid JSON."""
 
     def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
-        """Raise the error for a body that is not JSON.
-
-        :raises UnsupportedMediaType: if the content type is not JSON.
-        :raises BadRequest: if the body cannot be parsed.
-        """
+        """Raise 415 if the content type is not JSON, and 400 if the body cannot be parsed."""
         if e is None:
             raise NotJSON
         raise InvalidJSON from e

@@ -1,23 +1,18 @@
 """Sentry integration. Without ``SENTRY_DSN``, ``sentry_sdk`` is not imported."""
 
 import logging
-from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+from flask import Flask, has_request_context, request
 
-from .logging import Throttle, is_client_error, level_of, message_template, request_id
+from .. import errors
+from .logging import Throttle, is_client_error, level_of
 
 if TYPE_CHECKING:
-    from sentry_sdk.transport import HttpTransport
     from sentry_sdk.types import Event, Hint
 
-LEVELS: dict[int, Literal["warning", "error", "fatal"]] = {
-    logging.WARNING: "warning",
-    logging.ERROR: "error",
-    logging.CRITICAL: "fatal",
-}
+LEVELS: dict[int, Any] = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "fatal"}
 NO_USER_DATA: Any = {
     "user_info": False,
     "http_bodies": [],
@@ -26,6 +21,8 @@ NO_USER_DATA: Any = {
     "http_headers": {"request": {"mode": "off"}},
     "stack_frame_variables": False,
 }
+
+_throttle = Throttle()
 
 
 def check_dsn(dsn: str) -> str:
@@ -44,75 +41,54 @@ def check_dsn(dsn: str) -> str:
 
 
 def init_app(app: Flask) -> None:
-    """Report errors to ``SENTRY_DSN``, except in debug mode.
-
-    :raises SystemExit: if the DSN is malformed.
-    """
-    if app.config["SENTRY_DSN"] and not app.debug:
-        try:
-            _init_sdk(check_dsn(app.config["SENTRY_DSN"]), app.import_name)
-        except ValueError as error:
-            raise SystemExit(f"SENTRY_DSN: {error}") from None
-
-
-def _init_sdk(dsn: str, package: str) -> None:
+    """Report errors to ``SENTRY_DSN``, except in debug mode."""
+    if not app.config["SENTRY_DSN"] or app.debug:
+        return
     import sentry_sdk
     from sentry_sdk.integrations.atexit import AtexitIntegration
     from sentry_sdk.integrations.flask import FlaskIntegration
     from sentry_sdk.integrations.logging import LoggingIntegration
 
     sentry_sdk.init(
-        dsn,
-        release=f"{package}@{version(package)}",  # without a release, the SDK runs git
+        app.config["SENTRY_DSN"],
+        release=f"{app.name}@{version(app.name)}",  # without a release, the SDK runs git
         auto_enabling_integrations=False,
         integrations=[
             FlaskIntegration(),
             LoggingIntegration(level=None, event_level=logging.ERROR),
             AtexitIntegration(lambda pending, timeout: None),  # the default writes to stderr, past the log
         ],
-        transport=_transport(),
         shutdown_timeout=1,
-        before_send=partial(_before_send, Throttle()),
+        before_send=before_send,
         max_breadcrumbs=0,  # they hold log messages with their arguments
         data_collection=NO_USER_DATA,
     )
+    client = sentry_sdk.get_client()
+    if client.transport:
+        client.transport.on_dropped_event = log_dropped_event  # type: ignore[attr-defined]
 
 
-def _transport() -> "type[HttpTransport]":
-    from sentry_sdk.transport import HttpTransport
-
-    throttle = Throttle()
-
-    class Transport(HttpTransport):
-        def on_dropped_event(self, reason: str) -> None:
-            if throttle.record(reason) is not None:
-                logging.getLogger(__name__).warning("Sentry events were dropped: %s", reason)
-
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it logs each retry as a warning
-    return Transport
+def log_dropped_event(reason: str) -> None:
+    """Log that events could not be delivered, at most once a minute. The SDK does not."""
+    if _throttle.record(reason) is not None:
+        logging.getLogger(__name__).warning("Sentry events were dropped: %s", reason)
 
 
-def _before_send(throttle: Throttle, event: "Event", hint: "Hint") -> "Event | None":
+def before_send(event: "Event", hint: "Hint") -> "Event | None":
     """Return the event without user data, or ``None`` if it must not be sent."""
     record: logging.LogRecord | None = hint.get("log_record")
     error: BaseException | None = (hint.get("exc_info") or (None, None))[1]
-    if record is not None:
-        if error is not None and _REPORTED in vars(error):  # an integration saw the exception before it was logged
-            return None
-        event["logentry"] = {"message": message_template(record)}
-    elif error is not None:
-        if is_client_error(error):
-            return None
-        vars(error)[_REPORTED] = True
-        event["level"] = LEVELS[level_of(error)]
-    subject = record if error is None else error
-    suppressed = throttle.record(str(event.get("message")) if subject is None else subject)
+    if error and not record and is_client_error(error):
+        return None
+    subject = error or record or str(event.get("message"))
+    suppressed = _throttle.record(subject)
     if suppressed is None:
         return None
-    tags = {"request_id": request_id(record), "suppressed": suppressed and str(suppressed)}
-    event.setdefault("tags", {}).update({name: value for name, value in tags.items() if value})
+    if record:
+        event["logentry"] = {"message": str(record.msg)}  # its arguments may be user input
+    elif error:
+        event["level"] = LEVELS[level_of(error)]
+    request_id = errors.request_id(request.environ) if has_request_context() else getattr(record, "request_id", "")
+    event["tags"] = {**event.get("tags", {}), "request_id": request_id, "suppressed": str(suppressed)}
     event.get("contexts", {}).get("trace", {}).pop("dynamic_sampling_context", None)  # from the client's headers
     return event
-
-
-_REPORTED = f"{__name__}.reported"

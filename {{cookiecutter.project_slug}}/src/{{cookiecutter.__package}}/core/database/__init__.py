@@ -16,23 +16,14 @@ from typing import Any, ParamSpec, TypeVar
 import stamina
 from flask import Flask, has_request_context
 from flask_sqlalchemy_lite import SQLAlchemy
-from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, event, make_url, orm
+from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, event, make_url, orm
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from .. import health
 from . import migrations
-from .errors import DatabaseGroup, is_conflict, is_unique_violation, redact
-
-__all__ = [
-    "DatabaseGroup",
-    "Model",
-    "UTCDateTime",
-    "database_url",
-    "db",
-    "init_app",
-    "is_unique_violation",
-    "transaction",
-]
+from .errors import DatabaseGroup as DatabaseGroup
+from .errors import is_conflict, redact
+from .errors import is_unique_violation as is_unique_violation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,7 +101,7 @@ def init_app(app: Flask) -> None:
 
     :raises SystemExit: if the folder of an SQLite database cannot be created.
     """
-    default = _engine_options(app.config["DATABASE_URL"], app.debug)
+    default = _engine_options(make_url(app.config["DATABASE_URL"]), app.debug)
     app.config["SQLALCHEMY_ENGINES"] = {"default": default, **app.config.get("SQLALCHEMY_ENGINES", {})}
     try:
         db.init_app(app)
@@ -125,13 +116,12 @@ def init_app(app: Flask) -> None:
     health.register_check(app, "database", migrations.check)
 
 
-def _engine_options(database_url: str, debug: bool) -> dict[str, Any]:
+def _engine_options(url: URL, debug: bool) -> dict[str, Any]:
     """Return the options of the engine. Parameters in the URL, such as ``?connect_timeout=2``, win."""
-    url = make_url(database_url)
-    pool = {"url": url, "hide_parameters": not debug}
-    pool |= {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT}
+    options: dict[str, Any] = {"url": url, "hide_parameters": not debug}
+    options |= {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT}
     if url.get_backend_name() == "sqlite":
-        return {**pool, "connect_args": {"timeout": LOCK_TIMEOUT}}  # sets PRAGMA busy_timeout
+        return {**options, "connect_args": {"timeout": LOCK_TIMEOUT}}
     connect_args = {
         "client_encoding": "utf8",
         "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT}s -c lock_timeout={LOCK_TIMEOUT}s",
@@ -142,19 +132,19 @@ def _engine_options(database_url: str, debug: bool) -> dict[str, Any]:
         "keepalives_interval": 1,
     }
     connect_args = {name: value for name, value in connect_args.items() if name not in url.query}
-    return {**pool, "pool_pre_ping": True, "connect_args": connect_args}
+    return {**options, "pool_pre_ping": True, "connect_args": connect_args}
 
 
 def _remove_async_teardown(app: Flask) -> None:
-    """Remove the teardown function for asynchronous sessions, unless there are asynchronous engines.
+    """Remove Flask-SQLAlchemy-Lite's teardown function for asynchronous sessions, unless they are used.
 
     Flask starts an event loop for it at the end of every request, which takes 1 ms.
     """
     if not app.config.get("SQLALCHEMY_ASYNC_ENGINES"):
         app.teardown_appcontext_funcs = [
-            function
-            for function in app.teardown_appcontext_funcs
-            if not (iscoroutinefunction(function) and function.__module__.startswith("flask_sqlalchemy_lite"))
+            each
+            for each in app.teardown_appcontext_funcs
+            if not (iscoroutinefunction(each) and each.__module__.startswith("flask_sqlalchemy_lite"))
         ]
 
 
@@ -164,7 +154,7 @@ def _listen(engine: Engine, debug: bool) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _connect_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    elif engine.dialect.name == "postgresql":
+    else:
         event.listen(engine, "begin", _begin_postgresql)
 
 
@@ -185,7 +175,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    """Remove the statement timeout outside requests, for example in a command."""
+    """Remove the statement timeout outside of requests, for example in a migration."""
     if not has_request_context():
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 

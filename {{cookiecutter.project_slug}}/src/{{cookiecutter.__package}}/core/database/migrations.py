@@ -17,7 +17,7 @@ from .errors import DatabaseGroup
 
 
 class Migrations(Alembic):
-    """Run migrations without a statement timeout, one process at a time."""
+    """Run migrations one process at a time."""
 
     def run_migrations(self, *args: Any, **kwargs: Any) -> None:
         connection = self.migration_context.connection
@@ -31,7 +31,6 @@ class Migrations(Alembic):
         else:
             connection.execute(text("SET LOCAL lock_timeout = 0"))  # another migration may take its time
             connection.execute(text("SELECT pg_advisory_lock(hashtext('alembic_version'))"))
-            connection.execute(text("SET statement_timeout = 0"))
             connection.commit()
         super().run_migrations(*args, **kwargs)
 

@@ -1,0 +1,67 @@
+"""Email about errors to ``MAIL_ADMINS``."""
+
+import logging
+import smtplib
+import ssl
+import traceback
+from email.message import EmailMessage
+from email.utils import localtime
+from functools import partial
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+from flask import Flask
+
+from .logging import RequestIDFilter, Throttle
+
+
+def init_app(app: Flask) -> None:
+    """Email errors, except in debug mode."""
+    if app.config["MAIL_ADMINS"] and not app.debug:
+        handler = MailHandler(app.config["MAIL_URL"], app.config["MAIL_ADMINS"], app.name)
+        logging.getLogger().addHandler(handler)
+
+
+class MailHandler(logging.Handler):
+    """Send an email for each error, at most one a minute for the same place in the code.
+
+    A thread sends it, so that no request waits for the mail server. ``SMTPHandler`` does not verify certificates.
+    """
+
+    def __init__(self, url: str, admins: list[str], service: str) -> None:
+        super().__init__(logging.ERROR)
+        self.addFilter(RequestIDFilter())
+        self.url, self.admins, self.service = urlsplit(url), admins, service
+        self.throttle = Throttle()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send an email about a record."""
+        if (suppressed := self.throttle.record(record)) is not None:
+            Thread(target=self._send, args=[self._compose(record, suppressed)], name="mail").start()
+
+    def _compose(self, record: logging.LogRecord, suppressed: int) -> EmailMessage:
+        """Compose an email. It has the log message without its arguments, which may be user input."""
+        parts = [str(record.msg), f"Request ID: {getattr(record, 'request_id', None)}"]
+        if suppressed:
+            parts.append(f"{suppressed} more occurrences since the previous email.")
+        if record.exc_info:
+            parts.append("".join(traceback.format_exception(*record.exc_info)))
+        message = EmailMessage()
+        message["From"], message["To"], message["Date"] = self.admins[0], ", ".join(self.admins), localtime()
+        message["Subject"] = f"{self.service}: {record.levelname} in {record.name}"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
+        message.set_content("\n\n".join(parts)[:100_000].encode(errors="backslashreplace").decode())
+        return message
+
+    def _send(self, message: EmailMessage) -> None:
+        url, tls = self.url, ssl.create_default_context()
+        server = partial(smtplib.SMTP_SSL, context=tls) if url.scheme == "smtps" else smtplib.SMTP
+        try:
+            with server(url.hostname or "", url.port or 0, timeout=5) as smtp:  # port 0: the default
+                if url.username and url.scheme == "smtp":
+                    smtp.starttls(context=tls)
+                if url.username:
+                    smtp.login(unquote(url.username), unquote(url.password or ""))
+                smtp.send_message(message)
+        except Exception as error:  # a WARNING: an ERROR would be emailed too
+            logging.getLogger(__name__).warning("Email about an error was not sent; check MAIL_URL: %r", error)
