@@ -23,7 +23,7 @@ demo: $(UV)
 	@rm -rf $(DEMO)
 	@$(UV) tool run --quiet cookiecutter --no-input --output-dir build . >/dev/null
 	@cd $(DEMO) && $(UV) sync --quiet --no-dev
-	@cd $(DEMO) && export SECRET_KEY=$$(python3 -c 'import secrets; print(secrets.token_hex())') LOG_FORMAT=text PATH=.venv/bin:$$PATH \
+	@cd $(DEMO) && export SECRET_KEY=$$(python3 -c 'import secrets; print(secrets.token_hex())') PATH=.venv/bin:$$PATH \
 		&& flask db upgrade && export TOKEN=$$(flask tokens create demo) \
 		&& python -c "$$PUBLISH" \
 		&& echo "Open http://127.0.0.1:$(PORT)/ in a browser, or run in another terminal:" \

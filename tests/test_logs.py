@@ -173,26 +173,6 @@ def test_records_of_the_application_have_the_request_id(service: Service) -> Non
     assert standard["logger"] == "shop"
 
 
-@pytest.fixture(scope="module")
-def texting(serve_all: Serve) -> Service:
-    return serve_all(VIEWS, WEB_CONCURRENCY="1", LOG_FORMAT="text")
-
-
-def test_text_is_plain_where_it_goes_to_a_file(texting: Service) -> None:
-    assert texting.get("/speak").body == b"said"
-    assert "GET /speak 200" in line_of(texting, "/speak")
-    assert "\x1b" not in texting.text
-
-
-@pytest.mark.parametrize("hostile", ["%0d%0aforged", "%1b%5b5mforged", "%C2%85forged"])
-def test_hostile_path_cannot_forge_a_line_of_text(texting: Service, hostile: str) -> None:
-    name = next(ids)
-    assert texting.get(f"/{name}{hostile}").status == 404
-    line = line_of(texting, f"/{name}")
-    assert "forged" in line
-    assert line.isprintable()
-
-
 def line_of(service: Service, part: str) -> str:
     """The one line that has this in it, once it is written."""
     deadline = time.monotonic() + TIMEOUT

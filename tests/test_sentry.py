@@ -183,7 +183,9 @@ def test_unreachable_sentry_does_not_keep_the_service_from_serving_or_stopping(s
     assert service.get("/crash").status == 500
     assert service.get("/").status == 200
     assert service.stop() == 0
-    assert [record["message"] for record in service.log() if record["level"] == "error"] == ["Exception on /crash [GET]"]
+    assert [record["message"] for record in service.log() if record["level"] == "error"] == [
+        "Exception on /crash [GET]"
+    ]
 
 
 def test_development_sends_nothing(silence: Kent, develop: Develop) -> None:

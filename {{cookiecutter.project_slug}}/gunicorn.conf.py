@@ -25,7 +25,7 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a slo
 control_socket_disable = True
 forwarded_allow_ips = ""  # PROXY_HOPS decides which forwarded headers are trusted
 
-logconfig_dict = configuration(settings.LOG_LEVEL, settings.LOG_FORMAT == "text")
+logconfig_dict = configuration(settings.LOG_LEVEL)
 logger_class = GunicornLogger
 
 

@@ -22,8 +22,7 @@ def create_app(settings: Settings | None = None, config: Mapping[str, Any] | Non
     """
     if settings is None:
         settings = load()
-        log_format = settings.LOG_FORMAT or ("text" if settings.FLASK_DEBUG else "json")
-        core.logging.configure(settings.LOG_LEVEL, text=log_format == "text")
+        core.logging.configure(settings.LOG_LEVEL, settings.FLASK_DEBUG)
 
     app = core.App(__name__, instance_path=str(Path("instance").absolute()))
     app.config.update(

@@ -9,7 +9,7 @@ import os
 from . import create_app
 
 if __name__ == "__main__":
-    os.environ["FLASK_DEBUG"] = os.environ.get("FLASK_DEBUG", "").strip() or "1"
+    os.environ["FLASK_DEBUG"] = os.environ.get("FLASK_DEBUG") or "1"
     external = os.environ.get("EXTERNAL_DEBUGGER", "") not in ("", "0")
     app = create_app()
     app.run(

@@ -104,8 +104,6 @@ class Settings(BaseModel):
 
     LOG_LEVEL: LogLevel = "INFO"
     """lowest level that is logged"""
-    LOG_FORMAT: Literal["json", "text"] | None = None
-    """json lines or text; by default text in development and json in production"""
     SENTRY_DSN: Annotated[str, AfterValidator(check_dsn)] = Field(default="", repr=False)
     """DSN of the project in Sentry; blank for none"""
     MAIL_ADMINS: Annotated[list[MailAddress] | None, BeforeValidator(_split)] = Field(default=None, min_length=1)

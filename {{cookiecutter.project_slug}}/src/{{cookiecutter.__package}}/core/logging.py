@@ -1,10 +1,9 @@
 """Logging: one configuration for the service and Gunicorn, log levels of exceptions, and a limit for error reports.
 
-Lines are JSON or text. https://nhairs.github.io/python-json-logger/latest/
+Lines are JSON, or text in debug mode. https://nhairs.github.io/python-json-logger/latest/
 """
 
 import logging.config
-import re
 import sys
 import threading
 import time
@@ -41,15 +40,16 @@ if sys.platform != "win32":  # Gunicorn cannot be imported on Windows
             self.access_log.info("%(method)s %(path)s %(status)s", fields, extra=fields)
 
 
-def configure(level: str, text: bool) -> None:
+def configure(level: str, debug: bool) -> None:
     """Configure logging in this process."""
-    logging.config.dictConfig(configuration(level, text))
+    logging.config.dictConfig(configuration(level, debug))
     logging.captureWarnings(True)
     threading.excepthook = _log_thread_exception
 
 
-def configuration(level: str, text: bool) -> dict[str, Any]:
+def configuration(level: str, debug: bool = False) -> dict[str, Any]:
     """Return the dictionary for :func:`logging.config.dictConfig` and Gunicorn's ``logconfig_dict``."""
+    text = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     json = {
         "()": JsonFormatter,
         "fmt": ["levelname", "name", "message"],
@@ -62,7 +62,7 @@ def configuration(level: str, text: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {"request_id": {"()": RequestIDFilter}},
-        "formatters": {"default": {"()": TextFormatter} if text else json},
+        "formatters": {"default": text if debug else json},
         "handlers": {"stderr": stderr},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -82,27 +82,6 @@ class RequestIDFilter(logging.Filter):
         return True
 
 
-class TextFormatter(logging.Formatter):
-    """Format a record as text. Control characters are escaped, so that a value cannot look like a line of its own."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        line = super().formatMessage(record)
-        if record.name == "werkzeug":  # the development server escapes its own lines, and colors them
-            return line
-        return _escape(f"{line} [{getattr(record, 'request_id', '-')}]")
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802
-        """Indent the lines of the traceback, because an exception's message can contain line breaks."""
-        return "\n".join(f"  {_escape(line)}" for line in super().formatException(ei).split("\n"))
-
-
-def _escape(text: str) -> str:
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: ascii(match[0])[1:-1], text)
-
-
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
     if args.exc_value and not isinstance(args.exc_value, SystemExit):
         name = args.thread and args.thread.name
@@ -115,9 +94,11 @@ class App(Flask):
     def log_exception(self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]) -> None:
         """Log an unhandled exception. One that becomes a 4xx response is logged without a traceback."""
         error = exc_info[1] or RuntimeError()
-        traceback = None if is_client_error(error) else exc_info
-        args = request.path, request.method
-        self.logger.log(level_of(error), "Exception on %s [%s]", *args, exc_info=traceback)
+        if is_client_error(error):
+            name = type(error).__name__
+            self.logger.warning("Exception on %s [%s]: %s", request.path, request.method, name)
+        else:
+            self.logger.log(level_of(error), "Exception on %s [%s]", request.path, request.method, exc_info=exc_info)
 
 
 def level_of(error: BaseException) -> int:

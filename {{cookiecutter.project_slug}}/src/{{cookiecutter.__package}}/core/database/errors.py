@@ -7,6 +7,7 @@ of its SQLite result code (https://www.sqlite.org/rescode.html). The tables hold
 from typing import Any
 
 import click
+from alembic.util import CommandError
 from flask.cli import AppGroup
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, StatementError
@@ -94,6 +95,6 @@ class DatabaseGroup(AppGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, CommandError) as error:
             message = f"Database error: {error.args[0]}. Check DATABASE_URL, or run: flask db upgrade"
             raise click.ClickException(message) from error
