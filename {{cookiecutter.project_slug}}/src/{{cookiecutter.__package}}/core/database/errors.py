@@ -96,5 +96,6 @@ class DatabaseGroup(AppGroup):
         try:
             return super().invoke(ctx)
         except (SQLAlchemyError, CommandError) as error:
-            message = f"Database error: {error.args[0]}. Check DATABASE_URL, or run: flask db upgrade"
+            reason = str(error.args[0]).rstrip(".")
+            message = f"Database error: {reason}. Check DATABASE_URL, or run: flask db upgrade"
             raise click.ClickException(message) from error
