@@ -25,7 +25,6 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from .core.database import database_url
-from .core.sentry import check_dsn
 
 ENV_FILE = ".env"
 NEW_SECRET_KEY = "python3 -c 'import secrets; print(secrets.token_hex())'"
@@ -57,6 +56,9 @@ MailURL = Annotated[
 ]
 HTTPURL = Annotated[str, StringConstraints(pattern=r"^https?://[\w.\[\]:-]+(/[^?#\s]*)?$"), AfterValidator(_check_port)]
 RateLimitURL = Annotated[str, StringConstraints(pattern=r"^(memory://|rediss?://.+)$"), AfterValidator(_check_port)]
+SentryDSN = Annotated[
+    str, StringConstraints(pattern=r"^(https?://[^/@\s]+@[\w.-]+(:\d+)?(/[\w-]+)*/\d+)?$"), AfterValidator(_check_port)
+]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
@@ -104,7 +106,7 @@ class Settings(BaseModel):
 
     LOG_LEVEL: LogLevel = "INFO"
     """lowest level that is logged"""
-    SENTRY_DSN: Annotated[str, AfterValidator(check_dsn)] = Field(default="", repr=False)
+    SENTRY_DSN: SentryDSN = Field(default="", repr=False)
     """DSN of the project in Sentry; blank for none"""
     MAIL_ADMINS: Annotated[list[MailAddress] | None, BeforeValidator(_split)] = Field(default=None, min_length=1)
     """addresses that errors are mailed to, separated by commas; the first is the sender"""

@@ -4,10 +4,8 @@ import errno
 import json
 import logging
 import socket
-import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from email.message import EmailMessage
 from types import SimpleNamespace
 from typing import Any
@@ -54,20 +52,6 @@ def test_json_line_has_message_level_logger_fields_and_request_id(app: Flask) ->
         line = to_json(record("No %s", "stock", order=7))
     assert line.pop("timestamp")
     assert line == {"message": "No stock", "level": "ERROR", "logger": "shop", "order": 7, "request_id": "abc"}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Gunicorn cannot be imported on Windows")
-def test_access_log_has_the_fields_of_a_request(caplog: pytest.LogCaptureFixture) -> None:
-    from gunicorn.config import Config
-
-    caplog.set_level("INFO", "gunicorn.access")
-    response, request = SimpleNamespace(status="200 OK", sent=5), SimpleNamespace(method="GET", path="/a%20b")
-    logger = core_logging.GunicornLogger(Config())
-    logger.access_log.propagate = True
-    logger.access(response, request, {"REMOTE_ADDR": "192.0.2.1", "HTTP_X_REQUEST_ID": "abc"}, timedelta(seconds=1))
-    line = to_json(caplog.records[0])
-    assert (line["message"], line["status"], line["bytes"], line["duration_ms"]) == ("GET /a%20b 200", 200, 5, 1000)
-    assert (line["remote_addr"], line["request_id"]) == ("192.0.2.1", "abc")
 
 
 def test_level_of_an_exception() -> None:

@@ -8,8 +8,7 @@ from tempfile import TemporaryFile, gettempdir
 import click
 from flask import Flask
 
-MINIMUM_SPACE = 1000
-"""Megabytes that should be free on a disk."""
+from . import health
 
 Finding = tuple[str, str]
 """A level (ok, warning or problem) and a sentence."""
@@ -23,7 +22,7 @@ def init_app(app: Flask) -> None:
     @click.pass_context
     def doctor(context: click.Context, send_test_event: bool) -> None:
         """Check whether the service can run here, as this user. Exit with status 1 if there is a problem."""
-        findings = [*check_settings(app), *check_folders(app), *check_health(app), *check_limits(app)]
+        findings = [*check_settings(app), *check_folders(app), *check_health(app)]
         if send_test_event:
             findings.append(check_sentry())
         for level, text in findings or [("ok", "No problem found.")]:
@@ -47,37 +46,27 @@ def check_folders(app: Flask) -> Iterator[Finding]:
     """Write to the folders that the service uses: permissions do not show that a disk is full or read-only."""
     _, _, path = app.config.get("DATABASE_URL", "").partition("sqlite:///")
     database = os.path.join(app.instance_path, path)  # an absolute path stays as it is
-    for folder in filter(os.path.isdir, {app.instance_path, os.path.dirname(database), gettempdir()}):
+    for folder in filter(os.path.isdir, {os.path.dirname(database), gettempdir()}):
         try:
             with TemporaryFile(dir=folder) as file:
                 file.write(b"doctor")
         except OSError as error:
             yield "problem", f"{folder} is not writable: {error.strerror}. Let the user of the service write there."
-        if (left := disk_usage(folder).free // 2**20) < MINIMUM_SPACE:
+        if (left := disk_usage(folder).free // 2**20) < 1000:
             yield "warning", f"{folder} has {left} MB left. Make room on its disk."
 
 
 def check_health(app: Flask) -> Iterator[Finding]:
-    """Run the checks of ``/readyz``."""
+    """Run the checks of ``/readyz``, and ask Redis if rate limits are counted there."""
     with app.app_context():
-        for name, check in app.extensions.get("health_checks", {}).items():
-            try:
-                reason = check()
-            except Exception as error:
-                reason = f"{name}: {type(error).__name__}: {error}"
-            if reason:
-                yield "problem", reason
-
-
-def check_limits(app: Flask) -> Iterator[Finding]:
-    """Ask Redis, if rate limits are counted there."""
+        yield from (("problem", reason) for reason in health.reasons())
     storage = app.extensions.get("rate_limit_storage")
     if storage is not None and not storage.check():
         yield "problem", "Redis does not answer, so nothing is limited. Start it, or correct RATELIMIT_STORAGE_URI."
 
 
 def check_sentry() -> Finding:
-    """Send an event, and return whether it was delivered."""
+    """Send an event, and return whether it was delivered. The SDK only reports events that were dropped."""
     import sentry_sdk  # here, because without SENTRY_DSN the service does not import it
 
     client, dropped = sentry_sdk.get_client(), list[str]()
@@ -85,8 +74,7 @@ def check_sentry() -> Finding:
         return "problem", "Sentry is off, so nothing was sent. Set SENTRY_DSN."
     client.transport.on_dropped_event = dropped.append  # type: ignore[attr-defined]
     event = sentry_sdk.capture_message("Test event of flask doctor", "info")
-    client.flush(10)
-    client.flush(0.1, lambda *_: dropped.append("no answer"))  # the SDK only reports events that were dropped
+    client.flush(10, lambda *_: dropped.append("no answer"))
     if dropped:
         return "problem", f"The test event was not delivered ({dropped[0]}). Check SENTRY_DSN."
     return "ok", f"Sentry has received the event {event}."

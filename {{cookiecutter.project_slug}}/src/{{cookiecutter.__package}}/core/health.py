@@ -1,14 +1,14 @@
 """Health checks for load balancers and orchestrators: ``/healthz`` and ``/readyz``."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from flask import Blueprint, Flask, Response, current_app
-
-from .. import errors
+from flask import Blueprint, Flask, current_app
+from flask.typing import ResponseReturnValue
 
 PATHS = ("/healthz", "/readyz")
 """Paths that are served for any Host header."""
+HEADERS = {"Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8"}
 
 bp = Blueprint("health", __name__)
 
@@ -21,24 +21,29 @@ def register_check(app: Flask, name: str, check: Callable[[], str | None]) -> No
     app.extensions.setdefault("health_checks", {})[name] = check
 
 
+def reasons() -> Iterator[str]:
+    """Run all checks, and yield the reasons why requests cannot be served."""
+    for name, check in current_app.extensions.get("health_checks", {}).items():
+        try:
+            reason = check()
+        except Exception as error:
+            reason = f"{name}: {type(error).__name__}: {error}"
+        if reason:
+            yield reason
+
+
 @bp.get("/healthz")
-def alive() -> Response:
+def alive() -> ResponseReturnValue:
     """Return 200. Restart the process if it does not answer."""
-    return _response("alive", 200)
+    return "alive\n", HEADERS
 
 
 @bp.get("/readyz")
-def ready() -> Response:
+def ready() -> ResponseReturnValue:
     """Return 200 if requests can be served. Otherwise return 503 and log the reasons."""
-    reasons = [reason for check in current_app.extensions.get("health_checks", {}).values() if (reason := check())]
-    for reason in reasons:
+    found = list(reasons())
+    for reason in found:
         logging.getLogger(__name__).warning("Not ready; /readyz answers 503. %s", reason)
-    if not reasons:
-        return _response("ready", 200)
-    response = _response("not ready", 503)
-    response.retry_after = errors.service_unavailable().retry_after
-    return response
-
-
-def _response(text: str, status: int) -> Response:
-    return Response(f"{text}\n", status, {"Cache-Control": "no-store"}, mimetype="text/plain")
+    if found:
+        return "not ready\n", 503, {**HEADERS, "Retry-After": "10"}
+    return "ready\n", HEADERS

@@ -4,12 +4,10 @@ Lines are JSON, or text in debug mode. https://nhairs.github.io/python-json-logg
 """
 
 import logging.config
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Hashable
-from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -18,26 +16,6 @@ from pythonjsonlogger.json import JsonFormatter
 from werkzeug.exceptions import HTTPException
 
 from .. import errors
-
-if sys.platform != "win32":  # Gunicorn cannot be imported on Windows
-    from gunicorn.glogging import Logger
-
-    class GunicornLogger(Logger):
-        """Gunicorn's logger, with an access log of fields instead of formatted lines."""
-
-        def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-            """Log a request. The environ is incomplete if the application did not respond."""
-            fields = {
-                "method": req.method,
-                "path": req.path,
-                "status": int((resp.status or "500").split()[0]),
-                "bytes": resp.sent,
-                "duration_ms": request_time // timedelta(milliseconds=1),
-                "remote_addr": environ.get("REMOTE_ADDR"),
-                "user_agent": environ.get("HTTP_USER_AGENT"),
-                "request_id": environ.get("HTTP_X_REQUEST_ID"),
-            }
-            self.access_log.info("%(method)s %(path)s %(status)s", fields, extra=fields)
 
 
 def configure(level: str, debug: bool) -> None:

@@ -94,18 +94,19 @@ class LastResortMiddleware:
                 raise
             extra = {"request_id": errors.request_id(environ)}
             self.app.logger.exception("Exception outside of a view; sent a generic 500 response", extra=extra)
-            status, headers, first = self._last_resort(environ)
-            parts = iter(())
-        start_response(status, headers)
-        return ClosingIterator(chain([first], parts), getattr(body, "close", None))
+            response = self._respond(environ)(environ, start_response)
+        else:
+            start_response(status, headers)
+            response = chain([first], parts)
+        return ClosingIterator(response, getattr(body, "close", None))
 
-    def _last_resort(self, environ: "WSGIEnvironment") -> tuple[str, list[tuple[str, str]], bytes]:
-        renderer = errors.renderer_for(self.app, environ["PATH_INFO"])
-        response = self.problem if renderer is errors.render_problem else self.page
-        body = response.get_data().replace(REQUEST_ID_PLACEHOLDER.encode(), errors.request_id(environ).encode())
-        headers = {**response.headers, "Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
-        headers["Content-Length"] = str(len(body))
-        return response.status, list(headers.items()), b"" if environ["REQUEST_METHOD"] == "HEAD" else body
+    def _respond(self, environ: "WSGIEnvironment") -> Response:
+        is_api = errors.renderer_for(self.app, environ["PATH_INFO"]) is errors.render_problem
+        constant = self.problem if is_api else self.page
+        body = constant.get_data().replace(REQUEST_ID_PLACEHOLDER.encode(), errors.request_id(environ).encode())
+        response = Response(body, 500, constant.headers)
+        response.headers.update({"Cache-Control": "no-store", "X-Robots-Tag": "noindex"})
+        return response
 
 
 class CookieSessionInterface(SecureCookieSessionInterface):

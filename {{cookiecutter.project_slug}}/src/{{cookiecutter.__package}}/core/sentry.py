@@ -25,21 +25,6 @@ NO_USER_DATA: Any = {
 _throttle = Throttle()
 
 
-def check_dsn(dsn: str) -> str:
-    """Return the DSN, which may be blank.
-
-    :raises ValueError: if the DSN is malformed. The message does not contain the DSN.
-    """
-    if dsn:
-        from sentry_sdk.utils import Dsn
-
-        try:
-            Dsn(dsn)
-        except ValueError:
-            raise ValueError("not a DSN; copy it from the project's settings in Sentry") from None
-    return dsn
-
-
 def init_app(app: Flask) -> None:
     """Report errors to ``SENTRY_DSN``, except in debug mode."""
     if not app.config["SENTRY_DSN"] or app.debug:

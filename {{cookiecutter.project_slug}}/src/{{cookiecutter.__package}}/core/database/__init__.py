@@ -28,23 +28,21 @@ from .errors import is_unique_violation as is_unique_violation
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# One timeout for each resource. Their sum is below the 60 seconds that a proxy usually waits.
-POOL_SIZE = 5
-"""Connections of each worker process, at most. A worker has 4 threads."""
-POOL_TIMEOUT = 5
-"""Seconds to wait for a connection of the pool."""
-CONNECT_TIMEOUT = 5
-"""Seconds to wait until PostgreSQL accepts a connection, or acknowledges data."""
-STATEMENT_TIMEOUT = 10
-"""Seconds that a statement of a request may run on PostgreSQL."""
-LOCK_TIMEOUT = 5
-"""Seconds to wait for a lock."""
-RETRIES = 3
-"""Retries of a transaction after a deadlock or a serialization failure."""
+POOL_SIZE = 5  # connections of each worker process, at most; a worker has 4 threads
+RETRIES = 3  # of a transaction after a deadlock or a serialization failure
+# Timeouts in seconds, one for each resource. Their sum is below the 60 seconds that a proxy usually waits.
+POOL_TIMEOUT = 5  # until a connection of the pool is free
+CONNECT_TIMEOUT = 5  # until PostgreSQL accepts a connection, or acknowledges data
+STATEMENT_TIMEOUT = 10  # of a statement in a request, on PostgreSQL
+LOCK_TIMEOUT = 5  # until a lock is free
 
-NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
-NAMES |= {"ck": "ck_%(table_name)s_%(constraint_name)s", "pk": "pk_%(table_name)s"}
-"""Names of constraints. A migration needs the name of a constraint to change it."""
+NAMES = {  # of constraints; a migration needs the name of a constraint to change it
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "pk_%(table_name)s",
+}
 
 
 class Model(orm.DeclarativeBase):
@@ -81,7 +79,7 @@ db = SQLAlchemy(session_options={"class_": Session, "expire_on_commit": False})
 
 
 def database_url(value: str) -> str:
-    """Return a database URL with the installed driver. Platforms also use the scheme ``postgres``.
+    """Return a database URL with the name of the installed driver. Platforms also use the scheme ``postgres``.
 
     :raises ValueError: if the value is not the URL of a supported database. The message does not contain the value.
     """
@@ -90,7 +88,7 @@ def database_url(value: str) -> str:
     except (ArgumentError, ValueError):
         raise ValueError("not a database URL") from None
     if url.drivername in ("sqlite", "sqlite+pysqlite") and url.database not in (None, "", ":memory:"):
-        return value
+        return url.set(drivername="sqlite").render_as_string(hide_password=False)
     if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     raise ValueError("neither SQLite in a file nor PostgreSQL")
@@ -118,8 +116,8 @@ def init_app(app: Flask) -> None:
 
 def _engine_options(url: URL, debug: bool) -> dict[str, Any]:
     """Return the options of the engine. Parameters in the URL, such as ``?connect_timeout=2``, win."""
-    options: dict[str, Any] = {"url": url, "hide_parameters": not debug}
-    options |= {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT}
+    pool = {"url": url, "pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT}
+    options = {**pool, "hide_parameters": not debug}
     if url.get_backend_name() == "sqlite":
         return {**options, "connect_args": {"timeout": LOCK_TIMEOUT}}
     connect_args = {
