@@ -1,8 +1,7 @@
 """The example's call of another service over HTTP, the upstream service at COMMENTS_URL. https://www.python-httpx.org"""
 
 import time
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import cast
 
@@ -10,8 +9,7 @@ import httpx
 import stamina
 from flask import current_app, request
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException, ServiceUnavailable
-from werkzeug.http import parse_date
+from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException
 
 from . import errors
 
@@ -19,7 +17,6 @@ CONNECT_TIMEOUT = 3  # seconds
 READ_TIMEOUT = 5  # seconds between two parts of a response
 TOTAL_TIMEOUT = 10  # seconds; later there is no retry, and reading a body ends
 MAX_RESPONSE = 1024 * 1024  # bytes
-MAX_RETRY_AFTER = 60  # seconds
 
 
 class Comment(BaseModel):
@@ -41,7 +38,7 @@ class UpstreamNotConfigured(errors.InvalidAPIUsage):
 
 
 class InvalidUpstreamResponse(httpx.RequestError):
-    """The response of the upstream service is too large, compressed, or does not match the model."""
+    """The response of the upstream service is too large, or does not match the model."""
 
 
 def get_comments(post_id: int) -> CommentList:
@@ -88,10 +85,8 @@ def _client() -> httpx.Client:
 
 def _read(response: httpx.Response) -> bytes:
     """Read the body, at most MAX_RESPONSE bytes in TOTAL_TIMEOUT seconds."""
-    if "Content-Encoding" in response.headers:  # its size is unknown
-        raise InvalidUpstreamResponse("The response is compressed")
     body, expires_at = bytearray(), time.monotonic() + TOTAL_TIMEOUT
-    for chunk in response.iter_bytes():
+    for chunk in response.iter_raw():  # not decompressed, because its size would be unknown
         body += chunk
         if len(body) > MAX_RESPONSE:
             raise InvalidUpstreamResponse("The response is too large")
@@ -104,24 +99,12 @@ def _read(response: httpx.Response) -> bytes:
 def _(error: httpx.RequestError) -> HTTPException:
     if isinstance(error, httpx.TimeoutException):
         return GatewayTimeout()
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):  # the error of the operating system
-        cause = cause.__cause__ or cause.__context__
-    return (errors.to_http_error(cause) if cause else None) or BadGateway()
+    cause = error.__cause__  # of httpcore, caused by the error of the operating system
+    return (errors.classify(cause) if cause else None) or BadGateway()
 
 
 @errors.to_http_error.register
-def _(error: httpx.HTTPStatusError) -> HTTPException | None:
-    status, retry_after = error.response.status_code, error.response.headers.get("Retry-After")
-    if status in (408, 425, 429, 503) and retry_after:
-        return ServiceUnavailable(retry_after=_parse_retry_after(retry_after))
-    return None if 400 <= status < 500 else BadGateway()
-
-
-def _parse_retry_after(value: str) -> int:
-    """Parse a ``Retry-After`` value (seconds or HTTP date). Return 1 to MAX_RETRY_AFTER seconds."""
-    seconds = MAX_RETRY_AFTER
-    with suppress(ValueError, OverflowError):
-        date = parse_date(value)
-        seconds = int((date - datetime.now(UTC)).total_seconds()) if date else int(value)
-    return max(1, min(seconds, MAX_RETRY_AFTER))
+def _(error: httpx.HTTPStatusError) -> HTTPException:
+    if error.response.status_code in (408, 425, 429, 503):
+        return errors.service_unavailable()
+    return BadGateway()

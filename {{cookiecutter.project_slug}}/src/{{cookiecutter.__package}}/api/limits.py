@@ -6,14 +6,16 @@ Requests pass while Redis is unavailable. https://limits.readthedocs.io
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, ParamSpec, TypeVar, cast
 
 import limits
-from flask import Flask, Response, after_this_request, current_app, request
-from limits.errors import ConfigurationError, StorageError
-from limits.storage import storage_from_string
+from flask import Response, after_this_request, current_app, request
+from flask.sansio.app import App
+from limits.errors import StorageError
+from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from .. import errors
@@ -35,23 +37,6 @@ class RateLimited(errors.InvalidAPIUsage):
     title = "Rate limited"
     description = "There were too many requests from this address."
     documentation = "Too many requests from one address. Retry after the number of seconds in the Retry-After header."
-
-    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__()
-        self.headers = headers or {}
-
-
-def init_app(app: Flask) -> None:
-    """Create the storage. It connects at the first request.
-
-    :raises SystemExit: if the package for Redis is not installed.
-    """
-    uri = app.config["RATELIMIT_STORAGE_URI"]
-    options = {} if uri == "memory://" else REDIS_TIMEOUTS
-    try:
-        app.extensions["rate_limit_storage"] = storage_from_string(uri, wrap_exceptions=True, **options)
-    except ConfigurationError:
-        raise SystemExit("RATELIMIT_STORAGE_URI: the package redis is missing; run: uv sync --extra redis") from None
 
 
 def rate_limit(limit: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -82,29 +67,54 @@ def enforce_limit() -> None:
         _count(current_app.config["RATELIMIT_WRITES"], __name__)
 
 
+def get_storage(app: App) -> Storage:
+    """Return the storage of the counts, created on first use. It connects at the first request."""
+    if "rate_limit_storage" not in app.extensions:
+        uri = app.config["RATELIMIT_STORAGE_URI"]
+        options = {} if uri == "memory://" else REDIS_TIMEOUTS
+        storage = storage_from_string(uri, wrap_exceptions=True, **options)
+        app.extensions.setdefault("rate_limit_storage", storage)
+    return cast(Storage, app.extensions["rate_limit_storage"])
+
+
 def _count(limit: str, scope: str) -> None:
-    for item in limits.parse_many(limit):
-        try:
-            _hit(item, scope, request.remote_addr or "")
-        except StorageError as error:
-            if _throttle.record(error) is not None:
-                _logger.warning("Rate limit storage failed: %s; requests pass; check RATELIMIT_STORAGE_URI", error)
+    """Count the request, until a limit is exceeded. The response gets the headers of the strictest limit.
 
-
-def _hit(item: limits.RateLimitItem, *key: str) -> None:
-    """Count the request and add the headers of draft-ietf-httpapi-ratelimit-headers-10 to its response."""
-    limiter = FixedWindowRateLimiter(current_app.extensions["rate_limit_storage"])
-    passes = limiter.hit(item, *key)
-    reset, remaining = limiter.get_window_stats(item, *key)
-    seconds = max(1, math.ceil(reset - time.time()))
-    headers = {
+    :raises RateLimited: if a limit is exceeded.
+    """
+    limiter = FixedWindowRateLimiter(get_storage(current_app))
+    items, client = limits.parse_many(limit), _client()
+    try:
+        passes = all(limiter.hit(item, scope, client) for item in items)
+        states = [(item, limiter.get_window_stats(item, scope, client)) for item in items]
+    except StorageError as error:
+        if _throttle.record(error) is not None:
+            _logger.warning("Rate limit storage failed: %s; requests pass; check RATELIMIT_STORAGE_URI", error)
+        return
+    item, window = min(states, key=lambda state: (state[1].remaining, -state[1].reset_time))
+    seconds = max(1, math.ceil(window.reset_time - time.time()))
+    headers = {  # draft-ietf-httpapi-ratelimit-headers-10
         "RateLimit-Policy": f'"default";q={item.amount};w={item.get_expiry()}',
-        "RateLimit": f'"default";r={remaining};t={seconds}',
+        "RateLimit": f'"default";r={window.remaining};t={seconds}',
     }
     if not passes:
-        raise RateLimited({**headers, "Retry-After": str(seconds)})
+        refusal = RateLimited()
+        refusal.headers = {**headers, "Retry-After": str(seconds)}
+        raise refusal
 
     @after_this_request
     def add_headers(response: Response) -> Response:
         response.headers.update(headers)
         return response
+
+
+def _client() -> str:
+    """Return the address of the client. For IPv6 it is the /64 network, because one client has all its addresses."""
+    text = request.remote_addr or ""
+    try:
+        address = ip_address(text)
+    except ValueError:  # a Unix socket, or the proxy sends something else
+        return text
+    if isinstance(address, IPv6Address) and not address.ipv4_mapped:
+        return str(ip_network((address, 64), strict=False))
+    return text

@@ -1,7 +1,5 @@
 """Problem types of the API (RFC 9457). Each has a page below ``/problems/``."""
 
-from typing import Self
-
 from werkzeug.exceptions import NotFound
 
 from .. import errors
@@ -22,10 +20,6 @@ class InvalidQuery(errors.InvalidAPIUsage):
     title = "Invalid query"
     description = "The query is invalid; see errors."
     documentation = "The query of the URL is invalid. Each member of errors has a detail and the name of the parameter."
-
-    @classmethod
-    def example(cls) -> Self:
-        return cls(payload={"errors": [{"detail": "Input should be greater than or equal to 1", "parameter": "limit"}]})
 
 
 class NoSuchPost(NotFound):
