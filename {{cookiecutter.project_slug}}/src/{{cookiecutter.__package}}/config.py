@@ -45,7 +45,7 @@ def _check_port(url: str) -> str:
 def _check_redis(url: str) -> str:
     if url != "memory://" and not find_spec("redis"):
         raise ValueError("the package redis is missing; run: uv sync --extra redis")
-    return url
+    return _check_port(url)
 
 
 def _check_rate_limit(value: str) -> str:
@@ -59,9 +59,7 @@ MailURL = Annotated[
     str, Field(pattern=r"^smtps?://([^:/@\s]+:[^:/@\s]+@)?[\w.-]+(:\d+)?$"), AfterValidator(_check_port)
 ]
 HTTPURL = Annotated[str, Field(pattern=r"^https?://[\w.\[\]:-]+(/[^?#\s]*)?$"), AfterValidator(_check_port)]
-RateLimitURL = Annotated[
-    str, Field(pattern=r"^(memory://|rediss?://.+)$"), AfterValidator(_check_port), AfterValidator(_check_redis)
-]
+RateLimitURL = Annotated[str, Field(pattern=r"^(memory://|rediss?://.+)$"), AfterValidator(_check_redis)]
 
 
 class Settings(BaseModel):
@@ -148,7 +146,10 @@ def _read_file(path: str | None) -> dict[str, Any]:
 
 def _to_line(problem: ErrorDetails) -> str:
     """Return an error as one line, without the value of a secret setting."""
-    name, message = str(problem["loc"][0]), problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # of a validator of the whole model
+        return message
+    name = str(problem["loc"][0])
     if name not in Settings.model_fields:
         return f"{name}: unknown setting; see config.py"
     field = Settings.model_fields[name]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import String, Text, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
@@ -38,23 +38,19 @@ class Post(Model):
 class PostInput(BaseModel):
     """The fields of a post that a client can set."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    title: Annotated[str, StringConstraints(max_length=200, pattern=LINE)]
-    body: Annotated[str, StringConstraints(min_length=1, max_length=50_000, pattern=NO_NUL)] = Field(
-        description="Markdown"
-    )
-    slug: Annotated[str, StringConstraints(max_length=200, pattern=r"^[\w-]+$")] | None = Field(
-        default=None, description="name of the post in its URL; derived from the title if omitted"
-    )
+    title: str = Field(max_length=200, pattern=LINE)
+    body: str = Field(min_length=1, max_length=50_000, pattern=NO_NUL, description="Markdown")
+    slug: Annotated[str, Field(max_length=200, pattern=r"^[\w-]+$")] | None = None
+    """name of the post in its URL; derived from the title if omitted"""
 
 
 class SlugTaken(errors.InvalidAPIUsage):
     code = 409
     type = "/problems/slug-taken"
     title = "Slug taken"
-    description = "Another post has this slug. Send a different slug."
-    documentation = "The slug is the name of a post in the URL of its page. Send a different slug or a different title."
+    description = "Another post has this slug, its name in the URL. Send a different slug or title."
 
 
 def page(limit: int, before: int | None = None) -> Sequence[Post]:

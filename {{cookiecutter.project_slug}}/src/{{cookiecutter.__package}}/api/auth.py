@@ -84,7 +84,7 @@ def _create(name: str) -> None:
     """Create a token for NAME and print it. It cannot be shown again."""
     try:
         click.echo(create_token(name))
-    except IntegrityError:  # the name is the only constraint
+    except IntegrityError:
         raise click.ClickException(f"There is a token for {name}. Revoke it first, or choose a name.") from None
 
 

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import wraps
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any, ParamSpec, TypeVar, cast
 
 import limits
@@ -72,8 +72,7 @@ def get_storage(app: App) -> Storage:
     if "rate_limit_storage" not in app.extensions:
         uri = app.config["RATELIMIT_STORAGE_URI"]
         options = {} if uri == "memory://" else REDIS_TIMEOUTS
-        storage = storage_from_string(uri, wrap_exceptions=True, **options)
-        app.extensions.setdefault("rate_limit_storage", storage)
+        app.extensions["rate_limit_storage"] = storage_from_string(uri, wrap_exceptions=True, **options)
     return cast(Storage, app.extensions["rate_limit_storage"])
 
 
@@ -110,11 +109,8 @@ def _count(limit: str, scope: str) -> None:
 
 def _client() -> str:
     """Return the address of the client. For IPv6 it is the /64 network, because one client has all its addresses."""
-    text = request.remote_addr or ""
     try:
-        address = ip_address(text)
-    except ValueError:  # a Unix socket, or the proxy sends something else
-        return text
-    if isinstance(address, IPv6Address) and not address.ipv4_mapped:
-        return str(ip_network((address, 64), strict=False))
-    return text
+        address = IPv6Address(request.remote_addr or "")
+    except ValueError:  # IPv4, or a Unix socket
+        return request.remote_addr or ""
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))

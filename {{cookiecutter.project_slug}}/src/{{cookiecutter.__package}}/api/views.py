@@ -16,7 +16,6 @@ from .schemas import PostList, PostOutput, PostsQuery, read_body, read_query
 
 WRITE_PROBLEMS = [auth.TokenRequired, auth.InvalidToken, limits.RateLimited, errors.InsufficientStorage]
 UPDATE_PROBLEMS = [NoSuchPost, PreconditionRequired, PreconditionFailed, *WRITE_PROBLEMS]
-UPSTREAM_PROBLEMS = [UpstreamNotConfigured, BadGateway, GatewayTimeout]
 
 bp = Blueprint("api", __name__, url_prefix="/api", cli_group=None)
 errors.register_renderer(bp, errors.render_problem)
@@ -75,7 +74,7 @@ def get_post(post_id: int) -> ResponseReturnValue:
 
 
 @bp.get("/posts/<int:post_id>/comments")
-@describe({200: CommentList}, problems=[NoSuchPost, *UPSTREAM_PROBLEMS])
+@describe({200: CommentList}, problems=[NoSuchPost, UpstreamNotConfigured, BadGateway, GatewayTimeout])
 def list_comments(post_id: int) -> ResponseReturnValue:
     """List the comments on a post, from the upstream service.
 
