@@ -82,7 +82,8 @@ def _responses(models: Responses, problems: Problems) -> dict[str, Any]:
     for status, model in models.items():
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": _content(model) if model else {}}
     for kind in problems:
-        code, title = str(kind.code), getattr(kind, "title", None) or HTTPStatus(kind.code or 500).phrase
+        code = str(kind.code or getattr(kind, "status_code", 500))
+        title = getattr(kind, "title", None) or HTTPStatus(int(code)).phrase
         if code in responses:
             title = f"{responses[code]['description']}; {title}"
         responses[code] = {"description": title, "content": _content(Problem, "application/problem+json")}

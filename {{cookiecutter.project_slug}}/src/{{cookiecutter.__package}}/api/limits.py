@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 import limits
 from flask import Response, after_this_request, current_app, request
 from flask.sansio.app import App
 from limits.errors import StorageError
-from limits.storage import Storage, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from .. import errors
@@ -67,13 +67,11 @@ def enforce_limit() -> None:
         _count(current_app.config["RATELIMIT_WRITES"], __name__)
 
 
-def get_storage(app: App) -> Storage:
-    """Return the storage of the counts, created on first use. It connects at the first request."""
-    if "rate_limit_storage" not in app.extensions:
-        uri = app.config["RATELIMIT_STORAGE_URI"]
-        options = {} if uri == "memory://" else REDIS_TIMEOUTS
-        app.extensions["rate_limit_storage"] = storage_from_string(uri, wrap_exceptions=True, **options)
-    return cast(Storage, app.extensions["rate_limit_storage"])
+def init_storage(app: App) -> None:
+    """Create the storage of the counts. It connects at the first request."""
+    uri = app.config["RATELIMIT_STORAGE_URI"]
+    options = {} if uri == "memory://" else REDIS_TIMEOUTS
+    app.extensions["rate_limit_storage"] = storage_from_string(uri, wrap_exceptions=True, **options)
 
 
 def _count(limit: str, scope: str) -> None:
@@ -81,7 +79,9 @@ def _count(limit: str, scope: str) -> None:
 
     :raises RateLimited: if a limit is exceeded.
     """
-    limiter = FixedWindowRateLimiter(get_storage(current_app))
+    if "rate_limit_storage" not in current_app.extensions:  # the blueprint of the API is not registered
+        init_storage(current_app)
+    limiter = FixedWindowRateLimiter(current_app.extensions["rate_limit_storage"])
     items, client = limits.parse_many(limit), _client()
     try:
         passes = all(limiter.hit(item, scope, client) for item in items)

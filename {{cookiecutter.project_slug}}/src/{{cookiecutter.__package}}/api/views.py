@@ -1,7 +1,6 @@
 """Endpoints of the API."""
 
 from flask import Blueprint, Response, abort, request, url_for
-from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadGateway, GatewayTimeout
 
@@ -22,12 +21,7 @@ errors.register_renderer(bp, errors.render_problem)
 bp.before_request(limits.enforce_limit)
 bp.before_request(auth.require_token)
 bp.cli.add_command(auth.cli)
-
-
-@bp.record
-def create_storage(state: BlueprintSetupState) -> None:
-    """Create the storage of the rate limits at startup, so that ``flask doctor`` checks it."""
-    limits.get_storage(state.app)
+bp.record(lambda state: limits.init_storage(state.app))  # at startup, so that flask doctor checks it
 
 
 @bp.get("/posts")
