@@ -42,10 +42,7 @@ def describe(
     """Include a view in the OpenAPI document. The first line of its docstring is the summary.
 
     :param responses: the model of each successful response, by status.
-    :param query: the model of the query.
-    :param body: the model of the JSON body.
-    :param problems: the errors that the view raises. Those of every view, query and body are added. TokenRequired adds
-        the token to the document, PreconditionRequired the header If-Match.
+    :param problems: the errors of the view. Those of every view, of a query and of a JSON body are added.
     """
     problems = [*problems, InternalServerError, ServiceUnavailable]
     operation: dict[str, Any] = {"parameters": list(_parameters(query, responses, problems))}

@@ -75,7 +75,7 @@ def init_storage(app: App) -> None:
 
 
 def _count(limit: str, scope: str) -> None:
-    """Count the request, until a limit is exceeded. The response gets the headers of the strictest limit.
+    """Count the request, until a limit is exceeded.
 
     :raises RateLimited: if a limit is exceeded.
     """
@@ -85,21 +85,30 @@ def _count(limit: str, scope: str) -> None:
     items, client = limits.parse_many(limit), _client()
     try:
         passes = all(limiter.hit(item, scope, client) for item in items)
-        states = [(item, limiter.get_window_stats(item, scope, client)) for item in items]
+        windows = [(item, limiter.get_window_stats(item, scope, client)) for item in items]
     except StorageError as error:
         if _throttle.record(error) is not None:
             _logger.warning("Rate limit storage failed: %s; requests pass; check RATELIMIT_STORAGE_URI", error)
         return
-    item, window = min(states, key=lambda state: (state[1].remaining, -state[1].reset_time))
+    # The tightest limit: the fewest remaining requests, then the longest time to wait.
+    item, window = min(windows, key=lambda pair: (pair[1].remaining, -pair[1].reset_time))
+    _send_headers(passes, item, window)
+
+
+def _send_headers(passes: bool, item: limits.RateLimitItem, window: limits.WindowStats) -> None:
+    """Add the headers of draft-ietf-httpapi-ratelimit-headers-10 to the response.
+
+    :raises RateLimited: if the request does not pass.
+    """
     seconds = max(1, math.ceil(window.reset_time - time.time()))
-    headers = {  # draft-ietf-httpapi-ratelimit-headers-10
+    headers = {
         "RateLimit-Policy": f'"default";q={item.amount};w={item.get_expiry()}',
         "RateLimit": f'"default";r={window.remaining};t={seconds}',
     }
     if not passes:
-        refusal = RateLimited()
-        refusal.headers = {**headers, "Retry-After": str(seconds)}
-        raise refusal
+        error = RateLimited()
+        error.headers = {**headers, "Retry-After": str(seconds)}
+        raise error
 
     @after_this_request
     def add_headers(response: Response) -> Response:
