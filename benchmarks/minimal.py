@@ -5,16 +5,15 @@ It has no error handling, validation, rate limits, ETags, middleware or logging.
 """
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask import Flask, abort, jsonify, request
-from sqlalchemy import DateTime, create_engine, select, tuple_
+from sqlalchemy import DateTime, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker
 from werkzeug.wrappers import Response
 
 URL = os.environ["DATABASE_URL"]
-EPOCH = datetime.fromisoformat("1970-01-01" if URL.startswith("sqlite") else "1970-01-01T00:00Z")
 
 # Pool as in the service. WAL is a property of the SQLite file.
 POSTGRESQL = {"pool_pre_ping": True, "connect_args": {"options": "-c timezone=UTC"}}
@@ -50,18 +49,14 @@ def close(error: BaseException | None) -> None:
 
 @app.get("/api/posts")
 def index() -> Response:
-    limit, cursor = request.args.get("limit", 20, int), request.args.get("cursor")
-    query = select(Post).order_by(Post.published.desc(), Post.id.desc()).limit(limit + 1)
-    if cursor:
-        microseconds, post_id = map(int, cursor.split("-"))
-        published = EPOCH + timedelta(microseconds=microseconds)
-        query = query.where(tuple_(Post.published, Post.id) < tuple_(published, post_id))
+    limit, before = request.args.get("limit", 20, int), request.args.get("before", None, int)
+    query = select(Post).order_by(Post.id.desc()).limit(limit + 1)
+    if before:
+        query = query.where(Post.id < before)
     posts = session.scalars(query).all()
     response = jsonify(posts=[members(post) for post in posts[:limit]])
     if len(posts) > limit:
-        last = posts[limit - 1]
-        after = f"{(last.published - EPOCH) // timedelta(microseconds=1)}-{last.id}"
-        response.headers["Link"] = f'<{request.path}?limit={limit}&cursor={after}>; rel="next"'
+        response.headers["Link"] = f'<{request.path}?limit={limit}&before={posts[limit - 1].id}>; rel="next"'
     return response
 
 

@@ -31,7 +31,8 @@ POSTS = PAGES * PAGE + 1
 """One more than 5,000 pages hold, so that page 5,000 has a next page, as page 1 has."""
 NEWEST_FIRST = range(POSTS, 0, -1)
 """IDs of the posts. A newer post has a greater ID."""
-EARLIEST = 1_700_000_000
+PUBLISHED = 1_700_000_000
+"""Date of the posts, in seconds since 1970."""
 BODY = "A line of *Markdown*, about as long as people write them.\n" * 10
 
 FIRST, DEEP, ONE = "page 1", f"page {PAGES:,}", "one post"
@@ -108,14 +109,14 @@ def migrate(project: Path, url: str) -> None:
 
 
 def insert(moment: str) -> str:
-    """Return SQL that stores the posts, two with each date, so that their IDs decide the order as well.
+    """Return SQL that stores the posts.
 
     :param moment: SQL that converts ``{}``, seconds since 1970, to the value that the service stores.
     """
     return f"""
         WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {POSTS})
         INSERT INTO posts (id, slug, title, body, published, version)
-        SELECT n, 'post-' || n, 'Post ' || n, '{BODY}', {moment.format(f"{EARLIEST} + n / 2")}, 1 FROM numbers
+        SELECT n, 'post-' || n, 'Post ' || n, '{BODY}', {moment.format(PUBLISHED)}, 1 FROM numbers
     """
 
 
@@ -123,12 +124,11 @@ def insert(moment: str) -> str:
 
 
 def readings() -> list[Reading]:
-    """Return the requests to measure. The cursor is that of the Link to page 5,000."""
+    """Return the requests to measure. ``before`` is that of the Link to page 5,000."""
     before, middle = NEWEST_FIRST[-PAGE - 2], POSTS // 2
-    cursor = f"{(EARLIEST + before // 2) * 1_000_000}-{before}"
     asked = {
         FIRST: (f"?limit={PAGE}", NEWEST_FIRST[:PAGE]),
-        DEEP: (f"?limit={PAGE}&cursor={cursor}", NEWEST_FIRST[-PAGE - 1 : -1]),
+        DEEP: (f"?limit={PAGE}&before={before}", NEWEST_FIRST[-PAGE - 1 : -1]),
         ONE: (f"/{middle}", [middle]),
     }
     return [Reading(Case(name, "GET", f"/api/posts{end}", JSON, 200), list(ids)) for name, (end, ids) in asked.items()]

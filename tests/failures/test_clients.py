@@ -101,7 +101,7 @@ METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", 
 PATHS = ["/", "/unknown", "/blog/", "/blog/1", "/api/posts", "/api/posts/1", "/api/unknown", "/problems/", "/healthz"]
 PATHS += ["/static/style.css", "/static/", "*", "http://evil.test/", "//evil.test/", "/api/openapi.json", ""]
 PIECES = ["../", "%2e%2e/", "..%2f", "%00", "%ff", "%C0%AF", "%F0%9F", "\\", "//", ";", "%", "%zz", "'", "<b>", "\xff"]
-PIECES += ["%0d%0aX: y", "\x7f", " ", "x" * 3000, "?q=%ff", "?cursor=%00", "?limit=-1", "?" + "a=1&" * 1000, "#", "["]
+PIECES += ["%0d%0aX: y", "\x7f", " ", "x" * 3000, "?q=%ff", "?before=%00", "?limit=-1", "?" + "a=1&" * 1000, "#", "["]
 HEADERS = ["Range: bytes=0-", "Range: bytes=-1", "Range: " + "0-1," * 1000, "If-Match: *", "If-None-Match: \xff"]
 HEADERS += [
     "If-Modified-Since: x",

@@ -22,17 +22,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name="uq_posts_slug"),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_posts_published_id", "posts", ["published", "id"])
     op.create_table(
         "tokens",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(100), nullable=False),
         sa.Column("hash", sa.String(64), nullable=False),
-        sa.Column("read_only", sa.Boolean(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
         sa.UniqueConstraint("name", name="uq_tokens_name"),
-        sqlite_autoincrement=True,
+        sa.UniqueConstraint("hash", name="uq_tokens_hash"),
     )
 
 

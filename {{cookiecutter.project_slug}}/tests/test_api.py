@@ -1,7 +1,8 @@
 """The JSON API: posts, tokens, rate limits, comments, and its documentation."""
 
+import gzip
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from click.testing import Result
 from conftest import MakeApp
 from flask import Flask
 from flask.testing import FlaskClient
+from markupsafe import escape
 from werkzeug.test import TestResponse
 
 from {{ cookiecutter.__package }} import posts
@@ -68,9 +70,8 @@ def test_created_post_can_be_fetched_and_is_listed(client: FlaskClient, news: Te
 
 def test_pages_of_the_list_have_each_post_once_newest_first(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
-        for number in range(7):  # three each have the same date
-            published = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number // 3)
-            posts.create(posts.PostInput(title=f"Post {number}", body="x"), published)
+        for number in range(7):
+            posts.create(posts.PostInput(title=f"Post {number}", body="x"))
         db.session.commit()
     titles: list[str] = []
     query = "limit=2"
@@ -84,7 +85,7 @@ def test_pages_of_the_list_have_each_post_once_newest_first(app: Flask, client: 
 
 
 def test_invalid_query_is_400_and_names_the_parameter(client: FlaskClient) -> None:
-    for query in ("limit=0", "limit=101", "limit=x", "cursor=x", "cursor=1--1", "cusror=1-1"):
+    for query in ("limit=0", "limit=101", "limit=x", "before=x", "before=0", "before=2147483648", "befroe=1"):
         response = client.get(f"/api/posts?{query}")
         assert_problem(response, 400, "/problems/invalid-query")
         assert [error["parameter"] for error in response.get_json()["errors"]] == [query.partition("=")[0]]
@@ -152,22 +153,16 @@ def test_unknown_url_is_404_and_is_never_redirected(client: FlaskClient) -> None
 # Tokens
 
 
-def test_write_needs_a_token_that_can_write(app: Flask, client: FlaskClient) -> None:
-    with app.app_context():
-        reader = auth.create_token("reader", read_only=True)
-
-    def write(**headers: str) -> TestResponse:
-        return client.post("/api/posts", json=NEWS, headers=headers)
-
-    for headers in ({}, *({"Authorization": value} for value in ("Basic eDp5", "Bearer", f"Token {reader}"))):
-        response = write(**headers)
+def test_write_needs_a_valid_token(client: FlaskClient, headers: Headers) -> None:
+    token = headers["Authorization"].removeprefix("Bearer ")
+    for value in (None, "Basic eDp5", "Bearer", f"Token {token}"):
+        response = client.post("/api/posts", json=NEWS, headers={"Authorization": value} if value else {})
         assert_problem(response, 401, "/problems/token-required")
         assert response.headers["WWW-Authenticate"] == "Bearer"
-    for token in ("x", reader + "x", "1.", ".x", "999999999.x", "1" * 100, "%C3%A9"):
-        response = write(Authorization=f"Bearer {token}")
+    for wrong in ("x", token + "x", "1" * 1000, "%C3%A9", "\xe9"):
+        response = client.post("/api/posts", json=NEWS, headers={"Authorization": f"Bearer {wrong}"})
         assert_problem(response, 401, "/problems/invalid-token")
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
-    assert_problem(write(Authorization=f"Bearer {reader}"), 403, "/problems/read-only-token")
 
 
 def run(app: Flask, *args: str) -> Result:
@@ -179,15 +174,13 @@ def test_token_is_printed_once_and_only_its_hash_is_stored(app: Flask) -> None:
     with app.app_context():
         token = auth.verify_token(text)
     assert token
-    assert (token.name, token.read_only) == ("me", False)
-    assert text.partition(".")[2] not in repr(vars(token))
+    assert text not in repr(vars(token))
+    assert run(app, "list").output == f"me\t{token.created:%Y-%m-%d}\n"
 
 
-def test_tokens_are_listed_without_their_secrets(app: Flask) -> None:
-    secrets = [run(app, "create", *args).output.strip() for args in (("b",), ("a", "--read-only"))]
-    output = run(app, "list").output
-    assert [line.split("\t")[::2] for line in output.splitlines()] == [["a", "read-only"], ["b", "may write"]]
-    assert not any(secret.partition(".")[2] in output for secret in secrets)
+def test_token_needs_a_name_of_its_own(app: Flask) -> None:
+    assert run(app, "create", "me").exit_code == 0
+    assert "There is a token for me." in run(app, "create", "me").output
 
 
 def test_revoked_token_is_invalid(app: Flask) -> None:
@@ -213,92 +206,81 @@ def test_write_above_the_rate_limit_is_429(make_app: MakeApp) -> None:
 
 def test_each_address_has_its_own_rate_limit(make_app: MakeApp) -> None:
     client = make_app(RATELIMIT_WRITES="1/minute", PROXY_HOPS=1).test_client()
-    statuses = [
-        client.post("/api/posts", headers={"X-Forwarded-For": address}).status_code
-        for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2")
-    ]
-    assert statuses == [401, 429, 401]
+    for address, status in (
+        ("192.0.2.1", 401),
+        ("192.0.2.1", 429),
+        ("192.0.2.2", 401),
+        ("2001:db8::1", 401),
+        ("2001:db8::2", 429),  # the same /64 network
+        ("2001:db8:0:1::1", 401),
+        ("::ffff:192.0.2.3", 401),  # IPv4
+        ("unknown", 401),
+    ):
+        assert client.post("/api/posts", headers={"X-Forwarded-For": address}).status_code == status
 
 
-def test_view_of_any_blueprint_can_have_its_own_rate_limit(app: Flask, client: FlaskClient) -> None:
+def test_view_of_any_blueprint_can_have_its_own_rate_limits(app: Flask, client: FlaskClient) -> None:
     @app.get("/log-in")
-    @limits.rate_limit("1/minute")
+    @limits.rate_limit("2/minute; 50/day")
     def log_in() -> str:
         return "done"
 
-    response = client.get("/log-in")
-    assert (response.text, response.headers["RateLimit-Policy"]) == ("done", '"default";q=1;w=60')
-    response = client.get("/log-in")
-    assert (response.status_code, response.mimetype) == (429, "text/html")
-    assert response.headers["Retry-After"]
+    app.extensions.pop("rate_limit_storage")  # as without the API
+    responses = [client.get("/log-in") for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert responses[2].mimetype == "text/html"
+    assert responses[2].headers["Retry-After"]
+    assert {response.headers["RateLimit-Policy"] for response in responses} == {'"default";q=2;w=60'}
 
 
 # Comments from the upstream service
 
-COMMENTS = {"comments": [{"author": "Ada", "body": "Good.", "published": "2026-01-01T00:00:00Z"}]}
-
-
-class Upstream:
-    """An upstream service. ``responses`` are the next ones, or errors of the connection."""
-
-    def __init__(self) -> None:
-        self.responses: list[httpx.Response | Exception] = []
-        self.requests: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        response = self.responses.pop(0)
-        if isinstance(response, Exception):
-            raise response
-        return response
+COMMENTS = b'{"comments":[{"author":"Ada","body":"Good.","published":"2026-01-01T00:00:00Z"}]}\n'
 
 
 @pytest.fixture
-def upstream(app: Flask) -> Iterator[Upstream]:
+def upstream(app: Flask) -> Iterator[Mock]:
+    """An upstream service. Its ``side_effect`` is the list of the next responses, or errors of the connection."""
     app.config["COMMENTS_URL"] = "http://upstream.example/v1"
-    upstream = Upstream()
+    upstream = Mock()
     with httpx.Client(transport=httpx.MockTransport(upstream), base_url=app.config["COMMENTS_URL"]) as client:
         app.extensions["comments"] = client
         yield upstream
 
 
-def test_comments_are_fetched_with_the_request_id(client: FlaskClient, url: str, upstream: Upstream) -> None:
-    upstream.responses = [httpx.Response(200, json=COMMENTS)]
+def respond(body: bytes, status: int = 200) -> httpx.Response:
+    return httpx.Response(status, content=[body])  # a list is streamed, as from a connection
+
+
+def test_comments_are_fetched_with_the_request_id(client: FlaskClient, url: str, upstream: Mock) -> None:
+    upstream.side_effect = [respond(COMMENTS)]
     response = client.get(f"{url}/comments", headers={"X-Request-ID": "abc"})
-    assert response.get_json() == COMMENTS
-    [request] = upstream.requests
+    assert response.data == COMMENTS
+    [request] = upstream.call_args.args
     assert str(request.url) == url.replace("/api", "http://upstream.example/v1") + "/comments"
     assert request.headers["X-Request-ID"] == "abc"
 
 
-def test_lost_connection_is_retried_and_a_timeout_is_not(client: FlaskClient, url: str, upstream: Upstream) -> None:
-    upstream.responses = [httpx.ConnectError("lost"), httpx.ReadError("lost"), httpx.Response(200, json=COMMENTS)]
+def test_lost_connection_is_retried_and_a_timeout_is_not(client: FlaskClient, url: str, upstream: Mock) -> None:
+    upstream.side_effect = [httpx.ConnectError("lost"), httpx.ReadError("lost"), respond(COMMENTS)]
     with stamina.set_testing(True, attempts=3):
         assert client.get(f"{url}/comments").status_code == 200
-    upstream.responses = [httpx.ReadTimeout("slow")]
+    upstream.side_effect = [httpx.ReadTimeout("slow")]
     assert_problem(client.get(f"{url}/comments"), 504)
-    assert len(upstream.requests) == 4
+    assert upstream.call_count == 4
 
 
-def test_error_of_the_upstream_service_is_502_or_503(client: FlaskClient, url: str, upstream: Upstream) -> None:
-    for status, retry_after, expected, passed_on in (
-        (503, "7", 503, "7"),
-        (503, "0", 503, "1"),
-        (429, "86400", 503, "60"),
-        (503, "soon", 503, "60"),
-        (503, "", 502, None),
-        (500, "7", 502, None),
-        (404, "", 500, None),  # a bug of this service
-    ):
-        upstream.responses = [httpx.Response(status, headers={"Retry-After": retry_after})]
+def test_error_of_the_upstream_service_is_502_or_503(client: FlaskClient, url: str, upstream: Mock) -> None:
+    for status, expected in ((429, 503), (503, 503), (500, 502), (404, 502), (302, 502)):
+        upstream.side_effect = [respond(b"", status)]
         response = client.get(f"{url}/comments")
         assert_problem(response, expected)
-        assert response.headers.get("Retry-After") == passed_on
+        assert ("Retry-After" in response.headers) == (expected == 503)
 
 
-def test_invalid_response_of_the_upstream_service_is_502(client: FlaskClient, url: str, upstream: Upstream) -> None:
-    for body in (b"", b"[]", b'{"comments": 1}', b"\xff", b" " * (1024 * 1024 + 1)):
-        upstream.responses = [httpx.Response(200, content=body)]
+def test_invalid_response_of_the_upstream_service_is_502(client: FlaskClient, url: str, upstream: Mock) -> None:
+    for body in (b"", b"[]", b'{"comments": 1}', b"\xff", gzip.compress(COMMENTS), b" " * (1024 * 1024 + 1)):
+        upstream.side_effect = [respond(body)]
         assert_problem(client.get(f"{url}/comments"), 502)
 
 
@@ -313,24 +295,19 @@ def test_comments_without_an_upstream_service_are_404(client: FlaskClient, url: 
 def test_openapi_document_describes_each_operation(client: FlaskClient) -> None:
     document = client.get("/api/openapi.json").get_json()
     assert document["openapi"] == "3.1.0"
-    assert {f"{method} {path}" for path, item in document["paths"].items() for method in item} == {
-        "get /api/posts",
-        "post /api/posts",
-        "get /api/posts/{post_id}",
-        "get /api/posts/{post_id}/comments",
-        "put /api/posts/{post_id}",
-        "delete /api/posts/{post_id}",
+    assert {path: sorted(item) for path, item in document["paths"].items()} == {
+        "/api/posts": ["get", "post"],
+        "/api/posts/{post_id}": ["delete", "get", "put"],
+        "/api/posts/{post_id}/comments": ["get"],
     }
+    assert document["paths"]["/api/posts"]["post"]["responses"]["401"]["description"] == "Token required; Invalid token"
 
 
-def test_each_problem_type_has_a_page_for_people_and_programs(client: FlaskClient) -> None:
+def test_each_problem_type_has_a_page(client: FlaskClient) -> None:
     index = client.get("/problems/").text
     for path, kind in problem_types().items():
-        assert f'{path}">{kind.title}</a>' in index
-        assert f"<h1>{kind.title}</h1>" in client.get(path).text
-        problem = client.get(path, headers={"Accept": "application/json"}).get_json()["problem"]
-        assert problem["type"].endswith(path)
-        assert (problem["title"], problem["status"]) == (kind.title, kind.code)
-        assert problem["description"]
-        assert problem["example"]["detail"]
+        assert f'{path}">{kind.title}</a> ({kind.code})' in index
+        page = client.get(path).text
+        assert f"<h1>{kind.title}</h1>" in page
+        assert str(escape(kind.documentation or kind.description)) in page
     assert client.get("/problems/unknown").status_code == 404

@@ -1,7 +1,5 @@
 """The blog: pages for people."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -10,10 +8,9 @@ from {{ cookiecutter.__package }} import posts
 from {{ cookiecutter.__package }}.core.database import db
 
 
-def create_post(app: Flask, title: str, body: str = "x", days: int = 0) -> None:
+def create_post(app: Flask, title: str, body: str = "x") -> None:
     with app.app_context():
-        published = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days)
-        posts.create(posts.PostInput(title=title, body=body), published)
+        posts.create(posts.PostInput(title=title, body=body))
         db.session.commit()
 
 
@@ -24,26 +21,27 @@ def test_empty_blog_says_so(client: FlaskClient, url: str) -> None:
 
 def test_newest_posts_come_first_and_older_posts_are_on_the_next_page(app: Flask, client: FlaskClient) -> None:
     for day in range(21):
-        create_post(app, f"Day {day}.", days=day)
+        create_post(app, f"Day {day}.")
     first = client.get("/blog/").text
     assert first.index("Day 20.") < first.index("Day 1.")
     assert "Day 0." not in first
-    cursor = first.partition("?before=")[2].partition('"')[0]
-    second = client.get("/blog/", query_string={"before": cursor}).text
+    before = first.partition("?before=")[2].partition('"')[0]
+    second = client.get(f"/blog/?before={before}").text
     assert "Day 0." in second
     assert "Day 1." not in second
     assert 'rel="next"' not in second
 
 
-def test_invalid_cursor_is_404(client: FlaskClient) -> None:
-    assert client.get("/blog/?before=x").status_code == 404
+@pytest.mark.parametrize("before", ["", "x", "0", "-1", "2147483648", "9" * 5000])
+def test_page_before_an_invalid_id_is_404(client: FlaskClient, before: str) -> None:
+    assert client.get(f"/blog/?before={before}").status_code == 404
 
 
 def test_post_is_shown_with_its_date(app: Flask, client: FlaskClient) -> None:
     create_post(app, "Hello World")
     page = client.get("/blog/hello-world").text
     assert "<h1>Hello World</h1>" in page
-    assert 'datetime="2026-01-01T00:00:00+00:00"' in page
+    assert '<time datetime="20' in page
 
 
 def test_markdown_is_converted_and_html_and_scripts_are_escaped(app: Flask, client: FlaskClient) -> None:

@@ -1,8 +1,7 @@
 """The example's call of another service over HTTP, the upstream service at COMMENTS_URL. https://www.python-httpx.org"""
 
 import time
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import cast
 
@@ -10,16 +9,13 @@ import httpx
 import stamina
 from flask import current_app, request
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException, ServiceUnavailable
-from werkzeug.http import parse_date
+from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException
 
 from . import errors
 
-CONNECT_TIMEOUT = 3  # seconds
-READ_TIMEOUT = 5  # seconds between two parts of a response
+TIMEOUT = httpx.Timeout(5, connect=3)  # seconds between two parts of a response, seconds to connect
 TOTAL_TIMEOUT = 10  # seconds; later there is no retry, and reading a body ends
 MAX_RESPONSE = 1024 * 1024  # bytes
-MAX_RETRY_AFTER = 60  # seconds
 
 
 class Comment(BaseModel):
@@ -36,20 +32,18 @@ class UpstreamNotConfigured(errors.InvalidAPIUsage):
     code = 404
     type = "/problems/upstream-not-configured"
     title = "Upstream service not configured"
-    description = "No upstream service is configured."
-    documentation = "The data is in an upstream service, and the operator has not configured its URL (COMMENTS_URL)."
+    description = "The data is in an upstream service, whose URL (COMMENTS_URL) is not configured."
 
 
 class InvalidUpstreamResponse(httpx.RequestError):
-    """The response of the upstream service is too large, compressed, or does not match the model."""
+    """The response of the upstream service is too large, or does not match the model."""
 
 
 def get_comments(post_id: int) -> CommentList:
     """Fetch the comments on a post.
 
     :raises UpstreamNotConfigured: 404, COMMENTS_URL is not set.
-    :raises httpx.RequestError: 502 or 504, there is no valid response.
-    :raises httpx.HTTPStatusError: 502 or 503, the response is an error.
+    :raises httpx.HTTPError: 502, 503 or 504, there is no valid response.
     """
     try:
         return CommentList.model_validate_json(_get(f"posts/{post_id}/comments"))
@@ -57,71 +51,41 @@ def get_comments(post_id: int) -> CommentList:
         raise InvalidUpstreamResponse("The response does not match the model") from None
 
 
-def _should_retry(error: Exception) -> bool:
-    lost = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
-    return lost and not isinstance(errors.to_http_error(error), errors.MisconfiguredGateway)
-
-
-@stamina.retry(on=_should_retry, attempts=3, timeout=TOTAL_TIMEOUT, wait_initial=0.05, wait_max=0.5)
+@stamina.retry(on=(httpx.NetworkError, httpx.RemoteProtocolError), attempts=3, timeout=TOTAL_TIMEOUT, wait_max=0.5)
 def _get(path: str) -> bytes:
     """Send a GET request with the current request ID. Connection errors are retried, timeouts are not."""
-    headers = {"X-Request-ID": errors.request_id(request.environ)}
-    with _client().stream("GET", path, headers=headers) as response:
-        return _read(response.raise_for_status())
-
-
-def _client() -> httpx.Client:
-    if not current_app.config["COMMENTS_URL"]:
-        raise UpstreamNotConfigured
-    if "comments" not in current_app.extensions:
-        client = httpx.Client(
-            base_url=current_app.config["COMMENTS_URL"],
-            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            headers={"Accept-Encoding": "identity"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # store no cookies: users share the client
-            trust_env=False,  # no proxy from the environment
-            verify=httpx.create_ssl_context(),  # but SSL_CERT_FILE
-        )
-        current_app.extensions.setdefault("comments", client)
-    return cast(httpx.Client, current_app.extensions["comments"])
-
-
-def _read(response: httpx.Response) -> bytes:
-    """Read the body, at most MAX_RESPONSE bytes in TOTAL_TIMEOUT seconds."""
-    if "Content-Encoding" in response.headers:  # its size is unknown
-        raise InvalidUpstreamResponse("The response is compressed")
     body, expires_at = bytearray(), time.monotonic() + TOTAL_TIMEOUT
-    for chunk in response.iter_bytes():
-        body += chunk
-        if len(body) > MAX_RESPONSE:
-            raise InvalidUpstreamResponse("The response is too large")
-        if time.monotonic() > expires_at:
-            raise httpx.ReadTimeout("The response is too slow")
+    headers = {"X-Request-ID": errors.request_id(request.environ), "Accept-Encoding": "identity"}
+    with _client().stream("GET", path, headers=headers) as response:
+        for chunk in response.raise_for_status().iter_raw():  # not decompressed: its size would be unknown
+            body += chunk
+            if len(body) > MAX_RESPONSE:
+                raise InvalidUpstreamResponse("The response is too large")
+            if time.monotonic() > expires_at:
+                raise httpx.ReadTimeout("The response is too slow")
     return bytes(body)
 
 
+def _client() -> httpx.Client:
+    url = current_app.config["COMMENTS_URL"]
+    if not url:
+        raise UpstreamNotConfigured
+    if "comments" not in current_app.extensions:
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # store none: users share the client
+        context = httpx.create_ssl_context()  # with SSL_CERT_FILE, but below no proxy from the environment
+        current_app.extensions["comments"] = httpx.Client(
+            base_url=url, timeout=TIMEOUT, cookies=cookies, verify=context, trust_env=False
+        )
+    return cast(httpx.Client, current_app.extensions["comments"])
+
+
 @errors.to_http_error.register
-def _(error: httpx.RequestError) -> HTTPException:
+def _(error: httpx.HTTPError) -> HTTPException:
+    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in (408, 425, 429, 503):
+        return errors.service_unavailable()
     if isinstance(error, httpx.TimeoutException):
         return GatewayTimeout()
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):  # the error of the operating system
-        cause = cause.__cause__ or cause.__context__
+    while cause and not isinstance(cause, OSError):
+        cause = cause.__context__  # httpcore removes __cause__, which errors.classify() follows
     return (errors.to_http_error(cause) if cause else None) or BadGateway()
-
-
-@errors.to_http_error.register
-def _(error: httpx.HTTPStatusError) -> HTTPException | None:
-    status, retry_after = error.response.status_code, error.response.headers.get("Retry-After")
-    if status in (408, 425, 429, 503) and retry_after:
-        return ServiceUnavailable(retry_after=_parse_retry_after(retry_after))
-    return None if 400 <= status < 500 else BadGateway()
-
-
-def _parse_retry_after(value: str) -> int:
-    """Parse a ``Retry-After`` value (seconds or HTTP date). Return 1 to MAX_RETRY_AFTER seconds."""
-    seconds = MAX_RETRY_AFTER
-    with suppress(ValueError, OverflowError):
-        date = parse_date(value)
-        seconds = int((date - datetime.now(UTC)).total_seconds()) if date else int(value)
-    return max(1, min(seconds, MAX_RETRY_AFTER))

@@ -6,22 +6,13 @@ precedence), in :class:`Settings` and in ``app.config``.
 
 import os
 import tomllib
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import limits
 from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 from .core.database import database_url
@@ -35,13 +26,25 @@ def _split(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-def _check_port(url: str) -> str:
-    """Return a URL.
+def _to_upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
-    :raises ValueError: if its port is not a number from 0 to 65535.
-    """
-    urlsplit(url).port  # noqa: B018
+
+def _check_secret_key(value: str, info: ValidationInfo) -> str:
+    if not value and not info.data.get("FLASK_DEBUG"):
+        raise ValueError(f"missing; put into .env what this prints: {NEW_SECRET_KEY}")
+    return value or "development"
+
+
+def _check_port(url: str) -> str:
+    urlsplit(url).port  # noqa: B018 - raises ValueError if the port is not a number from 0 to 65535
     return url
+
+
+def _check_redis(url: str) -> str:
+    if url != "memory://" and not find_spec("redis"):
+        raise ValueError("the package redis is missing; run: uv sync --extra redis")
+    return _check_port(url)
 
 
 def _check_rate_limit(value: str) -> str:
@@ -49,20 +52,16 @@ def _check_rate_limit(value: str) -> str:
     return value
 
 
-HostName = Annotated[str, StringConstraints(pattern=r"^[\w.:\[\]-]+$")]
-MailAddress = Annotated[str, StringConstraints(pattern=r"^[!-?A-~]+@[\w.-]+$")]
+HostName = Annotated[str, Field(pattern=r"^[\w.:\[\]-]+$")]
+MailAddress = Annotated[str, Field(pattern=r"^[!-?A-~]+@[\w.-]+$")]
 MailURL = Annotated[
-    str, StringConstraints(pattern=r"^smtps?://([^:/@\s]+:[^:/@\s]+@)?[\w.-]+(:\d+)?$"), AfterValidator(_check_port)
+    str, Field(pattern=r"^smtps?://([^:/@\s]+:[^:/@\s]+@)?[\w.-]+(:\d+)?$"), AfterValidator(_check_port)
 ]
-HTTPURL = Annotated[str, StringConstraints(pattern=r"^https?://[\w.\[\]:-]+(/[^?#\s]*)?$"), AfterValidator(_check_port)]
-RateLimitURL = Annotated[str, StringConstraints(pattern=r"^(memory://|rediss?://.+)$"), AfterValidator(_check_port)]
+HTTPURL = Annotated[str, Field(pattern=r"^https?://[\w.\[\]:-]+(/[^?#\s]*)?$"), AfterValidator(_check_port)]
 SentryDSN = Annotated[
-    str, StringConstraints(pattern=r"^(https?://[^/@\s]+@[\w.-]+(:\d+)?(/[\w-]+)*/\d+)?$"), AfterValidator(_check_port)
+    str, Field(pattern=r"^(https?://[^/@\s]+@[\w.-]+(:\d+)?(/[\w-]+)*/\d+)?$"), AfterValidator(_check_port)
 ]
-LogLevel = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
-    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
-]
+RateLimitURL = Annotated[str, Field(pattern=r"^(memory://|rediss?://.+)$"), AfterValidator(_check_redis)]
 
 
 class Settings(BaseModel):
@@ -74,7 +73,7 @@ class Settings(BaseModel):
 
     FLASK_DEBUG: bool = False
     """1 for development; otherwise the service runs in production mode"""
-    SECRET_KEY: str = Field(default="", repr=False, validate_default=True)
+    SECRET_KEY: Annotated[str, AfterValidator(_check_secret_key)] = Field(default="", repr=False, validate_default=True)
     """signs sessions; a long random string"""
     SETTINGS_FILE: str | None = None
     """path of a TOML file with more settings"""
@@ -104,7 +103,7 @@ class Settings(BaseModel):
     RATELIMIT_STORAGE_URI: RateLimitURL = Field(default="memory://", repr=False)
     """where requests are counted: memory:// for each process, redis://HOST:6379 for all processes"""
 
-    LOG_LEVEL: LogLevel = "INFO"
+    LOG_LEVEL: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_to_upper)] = "INFO"
     """lowest level that is logged"""
     SENTRY_DSN: SentryDSN = Field(default="", repr=False)
     """DSN of the project in Sentry; blank for none"""
@@ -112,13 +111,6 @@ class Settings(BaseModel):
     """addresses that errors are mailed to, separated by commas; the first is the sender"""
     MAIL_URL: MailURL = Field(default="smtp://localhost", repr=False)
     """smtp://HOST, smtp://USER:PASSWORD@HOST:587 (STARTTLS) or smtps://USER:PASSWORD@HOST (TLS)"""
-
-    @field_validator("SECRET_KEY")
-    @classmethod
-    def _check_secret_key(cls, value: str, info: ValidationInfo) -> str:
-        if not value and not info.data.get("FLASK_DEBUG"):
-            raise ValueError(f"missing; put into .env what this prints: {NEW_SECRET_KEY}")
-        return value or "development"
 
 
 def load() -> Settings:
@@ -135,16 +127,11 @@ def load() -> Settings:
     for name, value in variables.items():
         if value and not os.environ.get(name, "").strip():
             os.environ[name] = value
-    environment = {name: value for name, value in os.environ.items() if value.strip()}
-    file = _read_file(environment.get("SETTINGS_FILE"))
-    problems = [f"{name}: unknown setting; see config.py" for name in file.keys() - Settings.model_fields]
+    environment = {name: os.environ[name] for name in Settings.model_fields if os.environ.get(name, "").strip()}
     try:
-        settings = Settings(**{k: v for k, v in (file | environment).items() if k in Settings.model_fields})
+        return Settings.model_validate(_read_file(environment.get("SETTINGS_FILE")) | environment)
     except ValidationError as error:
-        problems += map(_to_line, error.errors())
-    if problems:
-        raise SystemExit("\n".join(sorted(problems)))
-    return settings
+        raise SystemExit("\n".join(sorted(map(_to_line, error.errors())))) from None
 
 
 def _read_file(path: str | None) -> dict[str, Any]:
@@ -159,10 +146,12 @@ def _read_file(path: str | None) -> dict[str, Any]:
 
 def _to_line(problem: ErrorDetails) -> str:
     """Return an error as one line, without the value of a secret setting."""
+    message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:  # of a validator of the whole model
-        return problem["msg"]
+        return message
     name = str(problem["loc"][0])
+    if name not in Settings.model_fields:
+        return f"{name}: unknown setting; see config.py"
     field = Settings.model_fields[name]
     value = f" {problem['input']!r}" if field.repr else ""
-    message = problem["msg"].removeprefix("Value error, ")
     return f"{name}{value}: {message[0].lower()}{message[1:]} ({field.description})"

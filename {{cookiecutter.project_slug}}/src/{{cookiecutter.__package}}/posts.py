@@ -3,20 +3,17 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, NamedTuple, Self
+from datetime import UTC, datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from sqlalchemy import Index, String, Text, select, tuple_
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import String, Text, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from . import errors
 from .core.database import Model, UTCDateTime, db, is_unique_violation
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-CURSOR = r"^(-[0-9]{1,16}|[0-9]{1,17})-[0-9]{1,10}$"
 LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"  # no control characters, not only spaces
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot store NUL
 MAX_ID = 2**31 - 1  # largest value of a PostgreSQL integer column
@@ -26,7 +23,7 @@ class Post(Model):
     """A post. Its version starts at 1 and increases with every change."""
 
     __tablename__ = "posts"
-    __table_args__ = (Index(None, "published", "id"), {"sqlite_autoincrement": True})  # IDs are never reused
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - IDs are never reused, so the newest has the highest
 
     id: Mapped[int] = mapped_column(primary_key=True)
     slug: Mapped[str] = mapped_column(String(200), unique=True)
@@ -41,64 +38,30 @@ class Post(Model):
 class PostInput(BaseModel):
     """The fields of a post that a client can set."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"title": "News", "body": "*Good*."}]})
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    title: Annotated[str, StringConstraints(max_length=200, pattern=LINE)]
-    body: Annotated[str, StringConstraints(min_length=1, max_length=50_000, pattern=NO_NUL)] = Field(
-        description="Markdown"
-    )
-    slug: Annotated[str, StringConstraints(max_length=200, pattern=r"^[\w-]+$")] | None = Field(
-        default=None, description="name of the post in its URL; derived from the title if omitted"
-    )
+    title: str = Field(max_length=200, pattern=LINE)
+    body: str = Field(min_length=1, max_length=50_000, pattern=NO_NUL, description="Markdown")
+    slug: Annotated[str, Field(max_length=200, pattern=r"^[\w-]+$")] | None = None
+    """name of the post in its URL; derived from the title if omitted"""
 
 
 class SlugTaken(errors.InvalidAPIUsage):
     code = 409
     type = "/problems/slug-taken"
     title = "Slug taken"
-    description = "Another post has this slug. Send a different slug."
-    documentation = "The slug is the name of a post in the URL of its page. Send a different slug or a different title."
+    description = "Another post has this slug, its name in the URL. Send a different slug or title."
 
 
-@dataclass(frozen=True)
-class Cursor:
-    """A position in the list of posts, after the post with this date and ID. See :func:`page`."""
+def page(limit: int, before: int | None = None) -> Sequence[Post]:
+    """Return at most ``limit`` posts, newest first.
 
-    published: datetime
-    id: int
-
-    def __str__(self) -> str:
-        return f"{(self.published - EPOCH) // timedelta(microseconds=1)}-{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Parse a cursor from its text form.
-
-        :raises ValueError: if the text is not a cursor.
-        """
-        if not re.fullmatch(CURSOR, text):
-            raise ValueError("not a cursor")
-        microseconds, _, post_id = text.rpartition("-")
-        return cls(EPOCH + timedelta(microseconds=int(microseconds)), int(post_id))
-
-
-class Page(NamedTuple):
-    """One page of the list of posts."""
-
-    posts: Sequence[Post]
-    next: Cursor | None  # None on the last page
-
-
-def page(limit: int, cursor: Cursor | None = None) -> Page:
-    """Return a page of posts, newest first. An index makes the last page as fast as the first."""
-    query = select(Post).order_by(Post.published.desc(), Post.id.desc()).limit(limit + 1)
-    if cursor:
-        query = query.where(tuple_(Post.published, Post.id) < tuple_(cursor.published, cursor.id))
-    posts = db.session.scalars(query).all()
-    if len(posts) <= limit:
-        return Page(posts, None)
-    last = posts[limit - 1]
-    return Page(posts[:limit], Cursor(last.published, last.id))
+    :param before: return only posts with a smaller ID. At most :data:`MAX_ID`.
+    """
+    query = select(Post).order_by(Post.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Post.id < before)
+    return db.session.scalars(query).all()
 
 
 def get(post_id: int, for_update: bool = False) -> Post | None:
@@ -114,14 +77,13 @@ def get_by_slug(slug: str) -> Post | None:
     return db.session.scalar(select(Post).filter_by(slug=slug)) if "\0" not in slug else None
 
 
-def create(data: PostInput, published: datetime | None = None) -> Post:
+def create(data: PostInput) -> Post:
     """Add a post.
 
-    :param published: date of publication; now if omitted.
     :raises SlugTaken: if another post has its slug.
     """
     slug = data.slug or slugify(data.title)
-    post = Post(slug=slug, title=data.title, body=data.body, published=published or datetime.now(UTC))
+    post = Post(slug=slug, title=data.title, body=data.body, published=datetime.now(UTC))
     db.session.add(post)
     _flush()
     return post

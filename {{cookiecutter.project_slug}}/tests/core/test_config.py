@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import SETTINGS, MakeApp
 
+from {{ cookiecutter.__package }} import config
 from {{ cookiecutter.__package }}.config import Settings, load
 
 
@@ -65,6 +66,14 @@ def test_invalid_value_is_refused_without_showing_a_password(monkeypatch: pytest
                 [problem] = read_problems()
             assert problem.startswith(name)
             assert "secret" not in problem
+
+
+def test_redis_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    monkeypatch.setenv("SECRET_KEY", "test")
+    monkeypatch.setenv("RATELIMIT_STORAGE_URI", "redis://cache")
+    [problem] = read_problems()
+    assert problem.startswith("RATELIMIT_STORAGE_URI: the package redis is missing; run: uv sync --extra redis")
 
 
 def test_postgresql_url_gets_the_installed_driver() -> None:

@@ -8,11 +8,13 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from functools import wraps
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any, ParamSpec, TypeVar
 
 import limits
-from flask import Flask, Response, after_this_request, current_app, request
-from limits.errors import ConfigurationError, StorageError
+from flask import Response, after_this_request, current_app, request
+from flask.sansio.app import App
+from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
@@ -36,22 +38,9 @@ class RateLimited(errors.InvalidAPIUsage):
     description = "There were too many requests from this address."
     documentation = "Too many requests from one address. Retry after the number of seconds in the Retry-After header."
 
-    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__()
-        self.headers = headers or {}
-
-
-def init_app(app: Flask) -> None:
-    """Create the storage. It connects at the first request.
-
-    :raises SystemExit: if the package for Redis is not installed.
-    """
-    uri = app.config["RATELIMIT_STORAGE_URI"]
-    options = {} if uri == "memory://" else REDIS_TIMEOUTS
-    try:
-        app.extensions["rate_limit_storage"] = storage_from_string(uri, wrap_exceptions=True, **options)
-    except ConfigurationError:
-        raise SystemExit("RATELIMIT_STORAGE_URI: the package redis is missing; run: uv sync --extra redis") from None
+        self.headers = headers
 
 
 def rate_limit(limit: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -65,7 +54,7 @@ def rate_limit(limit: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def limited(*args: P.args, **kwargs: P.kwargs) -> Any:
-            _count(limit, f"{view.__module__}.{view.__qualname__}")
+            _enforce(limit, f"{view.__module__}.{view.__qualname__}")
             return current_app.ensure_sync(view)(*args, **kwargs)
 
         return limited
@@ -79,32 +68,55 @@ def enforce_limit() -> None:
     :raises RateLimited: if the limit is exceeded.
     """
     if request.method not in SAFE_METHODS:
-        _count(current_app.config["RATELIMIT_WRITES"], __name__)
+        _enforce(current_app.config["RATELIMIT_WRITES"], __name__)
 
 
-def _count(limit: str, scope: str) -> None:
-    for item in limits.parse_many(limit):
-        try:
-            _hit(item, scope, request.remote_addr or "")
-        except StorageError as error:
-            if _throttle.record(error) is not None:
-                _logger.warning("Rate limit storage failed: %s; requests pass; check RATELIMIT_STORAGE_URI", error)
+def init_storage(app: App) -> None:
+    """Create the storage of the counts. It connects at the first request."""
+    uri = app.config["RATELIMIT_STORAGE_URI"]
+    options = {} if uri == "memory://" else REDIS_TIMEOUTS
+    app.extensions["rate_limit_storage"] = storage_from_string(uri, wrap_exceptions=True, **options)
 
 
-def _hit(item: limits.RateLimitItem, *key: str) -> None:
-    """Count the request and add the headers of draft-ietf-httpapi-ratelimit-headers-10 to its response."""
-    limiter = FixedWindowRateLimiter(current_app.extensions["rate_limit_storage"])
-    passes = limiter.hit(item, *key)
-    reset, remaining = limiter.get_window_stats(item, *key)
-    seconds = max(1, math.ceil(reset - time.time()))
-    headers = {
-        "RateLimit-Policy": f'"default";q={item.amount};w={item.get_expiry()}',
-        "RateLimit": f'"default";r={remaining};t={seconds}',
-    }
+def _enforce(limit: str, scope: str) -> None:
+    """Count the request, and add the headers of draft-ietf-httpapi-ratelimit-headers-10 to the response."""
+    if "rate_limit_storage" not in current_app.extensions:  # the blueprint of the API is not registered
+        init_storage(current_app)
+    try:
+        passes, headers = _count(limits.parse_many(limit), scope)
+    except StorageError as error:
+        if _throttle.record(error) is not None:
+            _logger.warning("Rate limit storage failed: %s; requests pass; check RATELIMIT_STORAGE_URI", error)
+        return
     if not passes:
-        raise RateLimited({**headers, "Retry-After": str(seconds)})
+        raise RateLimited(headers)
 
     @after_this_request
     def add_headers(response: Response) -> Response:
         response.headers.update(headers)
         return response
+
+
+def _count(items: list[limits.RateLimitItem], scope: str) -> tuple[bool, dict[str, str]]:
+    """Count the request for each limit until one is exceeded. Return whether none is, and the headers."""
+    limiter = FixedWindowRateLimiter(current_app.extensions["rate_limit_storage"])
+    policies, states = [], []
+    for item in items:
+        passes = limiter.hit(item, scope, _client())
+        window = limiter.get_window_stats(item, scope, _client())
+        seconds = max(1, math.ceil(window.reset_time - time.time()))
+        policies.append(f'"{item}";q={item.amount};w={item.get_expiry()}')
+        states.append(f'"{item}";r={window.remaining};t={seconds}')
+        if not passes:
+            break
+    headers = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+    return passes, headers if passes else {**headers, "Retry-After": str(seconds)}
+
+
+def _client() -> str:
+    """Return the address of the client. For IPv6 it is the /64 network, because one client has all its addresses."""
+    try:
+        address = IPv6Address(request.remote_addr or "")
+    except ValueError:  # IPv4, or a Unix socket
+        return request.remote_addr or ""
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))

@@ -1,7 +1,5 @@
 """Problem types of the API (RFC 9457). Each has a page below ``/problems/``."""
 
-from typing import Self
-
 from werkzeug.exceptions import NotFound
 
 from .. import errors
@@ -10,10 +8,7 @@ from .. import errors
 class InvalidBody(errors.InvalidBody):
     type = "/problems/invalid-body"
     title = "Invalid body"
-    documentation = (
-        "The body is JSON, but its content is invalid. Each member of errors has a detail and a pointer (RFC 6901) "
-        "to the invalid value."
-    )
+    documentation = "Each member of errors has a detail and a pointer (RFC 6901) to the invalid value in the JSON body."
 
 
 class InvalidQuery(errors.InvalidAPIUsage):
@@ -21,11 +16,7 @@ class InvalidQuery(errors.InvalidAPIUsage):
     type = "/problems/invalid-query"
     title = "Invalid query"
     description = "The query is invalid; see errors."
-    documentation = "The query of the URL is invalid. Each member of errors has a detail and the name of the parameter."
-
-    @classmethod
-    def example(cls) -> Self:
-        return cls(payload={"errors": [{"detail": "Input should be greater than or equal to 1", "parameter": "limit"}]})
+    documentation = "Each member of errors has a detail and the name of the invalid query parameter."
 
 
 class NoSuchPost(NotFound):
@@ -37,10 +28,7 @@ class PreconditionRequired(errors.InvalidAPIUsage):
     type = "/problems/precondition-required"
     title = "Precondition required"
     description = "Send the ETag of the version that you fetched in the If-Match header."
-    documentation = (
-        "To update or delete a resource, send the ETag of the version that you fetched in the If-Match header. "
-        "This prevents overwriting changes that others have made since."
-    )
+    documentation = "The If-Match header with the ETag of the version that you fetched protects the changes of others."
 
 
 class PreconditionFailed(errors.InvalidAPIUsage):

@@ -1,10 +1,10 @@
 """Request and response schemas."""
 
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from flask import request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import posts
 from .problems import InvalidBody, InvalidQuery
@@ -27,8 +27,6 @@ class PostOutput(BaseModel):
 class PostList(BaseModel):
     """A page of posts."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     posts: list[PostOutput]
 
 
@@ -38,9 +36,7 @@ class PostsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=20, ge=1, le=100, description="maximum number of posts")
-    cursor: Annotated[str, StringConstraints(pattern=posts.CURSOR)] | None = Field(
-        default=None, description="start of the page, from the Link header of the previous page"
-    )
+    before: int | None = Field(default=None, ge=1, le=posts.MAX_ID, description="only posts with a smaller ID")
 
 
 class Problem(BaseModel):

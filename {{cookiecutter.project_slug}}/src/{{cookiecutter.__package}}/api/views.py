@@ -1,8 +1,6 @@
 """Endpoints of the API."""
 
-from typing import cast
-
-from flask import Blueprint, Flask, Response, abort, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadGateway, GatewayTimeout
 
@@ -12,34 +10,35 @@ from ..core.database import db, transaction
 from ..posts import PostInput, SlugTaken
 from . import auth, docs, limits
 from .docs import describe
-from .problems import InvalidBody, InvalidQuery, NoSuchPost, PreconditionFailed, PreconditionRequired
+from .problems import NoSuchPost, PreconditionFailed, PreconditionRequired
 from .schemas import PostList, PostOutput, PostsQuery, read_body, read_query
 
-UPDATE_PROBLEMS = [NoSuchPost, PreconditionRequired, PreconditionFailed]
-UPSTREAM_PROBLEMS = [UpstreamNotConfigured, BadGateway, GatewayTimeout]
+WRITE_PROBLEMS = [auth.TokenRequired, auth.InvalidToken, limits.RateLimited, errors.InsufficientStorage]
+UPDATE_PROBLEMS = [NoSuchPost, PreconditionRequired, PreconditionFailed, *WRITE_PROBLEMS]
 
 bp = Blueprint("api", __name__, url_prefix="/api", cli_group=None)
 errors.register_renderer(bp, errors.render_problem)
-bp.record(lambda state: limits.init_app(cast(Flask, state.app)))
 bp.before_request(limits.enforce_limit)
 bp.before_request(auth.require_token)
 bp.cli.add_command(auth.cli)
+bp.record(lambda state: limits.init_storage(state.app))  # at startup, so that flask doctor checks it
 
 
 @bp.get("/posts")
-@describe("List posts, newest first", {200: PostList}, headers=["Link"], query=PostsQuery, problems=[InvalidQuery])
+@describe({200: PostList}, query=PostsQuery)
 def list_posts() -> ResponseReturnValue:
-    """List posts. The Link header has the URL of the next page."""
+    """List posts, newest first. The Link header has the URL of the next page."""
     query = read_query(PostsQuery)
-    page = posts.page(query.limit, posts.Cursor.parse(query.cursor) if query.cursor else None)
-    response = _json(PostList.model_validate(page))
-    if page.next:
-        response.headers["Link"] = f'<{url_for(".list_posts", limit=query.limit, cursor=page.next)}>; rel="next"'
+    found = posts.page(query.limit + 1, query.before)  # one more, to see whether there is a next page
+    page = found[: query.limit]
+    response = _json(PostList.model_validate({"posts": page}))
+    if len(found) > query.limit:
+        response.headers["Link"] = f'<{url_for(".list_posts", limit=query.limit, before=page[-1].id)}>; rel="next"'
     return response
 
 
 @bp.post("/posts")
-@describe("Create a post", {201: PostOutput}, ["ETag", "Location"], body=PostInput, problems=[InvalidBody, SlugTaken])
+@describe({201: PostOutput}, body=PostInput, problems=[SlugTaken, *WRITE_PROBLEMS])
 @transaction
 def create_post() -> ResponseReturnValue:
     """Create a post.
@@ -53,7 +52,7 @@ def create_post() -> ResponseReturnValue:
 
 
 @bp.get("/posts/<int:post_id>")
-@describe("Get a post", {200: PostOutput, 304: None}, headers=["ETag"], problems=[NoSuchPost, PreconditionFailed])
+@describe({200: PostOutput, 304: None}, problems=[NoSuchPost, PreconditionFailed])
 def get_post(post_id: int) -> ResponseReturnValue:
     """Get a post.
 
@@ -69,7 +68,7 @@ def get_post(post_id: int) -> ResponseReturnValue:
 
 
 @bp.get("/posts/<int:post_id>/comments")
-@describe("List the comments on a post", {200: CommentList}, problems=[NoSuchPost, *UPSTREAM_PROBLEMS])
+@describe({200: CommentList}, problems=[NoSuchPost, UpstreamNotConfigured, BadGateway, GatewayTimeout])
 def list_comments(post_id: int) -> ResponseReturnValue:
     """List the comments on a post, from the upstream service.
 
@@ -81,16 +80,12 @@ def list_comments(post_id: int) -> ResponseReturnValue:
 
 
 @bp.put("/posts/<int:post_id>")
-@describe(
-    "Replace the title, the body and, if sent, the slug of a post",
-    {200: PostOutput},
-    headers=["ETag"],
-    body=PostInput,
-    problems=[InvalidBody, SlugTaken, *UPDATE_PROBLEMS],
-)
+@describe({200: PostOutput}, body=PostInput, problems=[SlugTaken, *UPDATE_PROBLEMS])
 @transaction
 def replace_post(post_id: int) -> ResponseReturnValue:
-    """Replace a post. For other errors see :func:`_get_for_update`.
+    """Replace the title, the body and, if sent, the slug of a post.
+
+    For other errors see :func:`_get_for_update`.
 
     :raise 409: if another post has the slug.
     """
@@ -101,10 +96,13 @@ def replace_post(post_id: int) -> ResponseReturnValue:
 
 
 @bp.delete("/posts/<int:post_id>")
-@describe("Delete a post", {204: None}, problems=UPDATE_PROBLEMS)
+@describe({204: None}, problems=UPDATE_PROBLEMS)
 @transaction
 def delete_post(post_id: int) -> ResponseReturnValue:
-    """Delete a post. For errors see :func:`_get_for_update`."""
+    """Delete a post.
+
+    For errors see :func:`_get_for_update`.
+    """
     posts.delete(_get_for_update(post_id))
     return "", 204
 

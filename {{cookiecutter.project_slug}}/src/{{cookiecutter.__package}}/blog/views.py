@@ -16,14 +16,14 @@ bp.add_app_template_filter(html, "markdown")
 def index() -> str:
     """List posts, newest first.
 
-    :raise 404: if the query parameter ``before`` is not a cursor.
+    :raise 404: if the query parameter ``before`` is not an ID.
     """
-    before = request.args.get("before")
-    try:
-        cursor = posts.Cursor.parse(before) if before else None
-    except ValueError:
+    before = request.args.get("before", type=int)
+    if "before" in request.args and (before is None or not 1 <= before <= posts.MAX_ID):
         abort(404)
-    return render_template("blog/index.html", page=posts.page(POSTS_PER_PAGE, cursor))
+    found = posts.page(POSTS_PER_PAGE + 1, before)  # one more, to see whether there are older posts
+    has_older = len(found) > POSTS_PER_PAGE
+    return render_template("blog/index.html", posts=found[:POSTS_PER_PAGE], has_older=has_older)
 
 
 @bp.get("/<slug>")
