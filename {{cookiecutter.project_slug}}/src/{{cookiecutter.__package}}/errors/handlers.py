@@ -71,7 +71,7 @@ def _respond(error: HTTPException, renderer: Renderer) -> Response:
 
 def _prefers_json() -> bool:
     """Return whether the client prefers JSON to HTML (RFC 9110 section 12.5.1)."""
-    if "json" not in request.headers.get("Accept", "").lower():
+    if "json" not in request.environ.get("HTTP_ACCEPT", "").lower():
         return False
     best = request.accept_mimetypes.best_match(_MEDIA_TYPES)
     return best is not None and best.endswith("json")
@@ -85,6 +85,7 @@ def _add_headers(headers: Headers, error: HTTPException) -> None:
             headers.remove(name)
     headers.extend(own)
     cache_control = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
-    headers.setdefault("Cache-Control", cache_control or "no-store")
-    headers.setdefault("X-Robots-Tag", "noindex")
-    headers.setdefault("X-Request-ID", request_id(request.environ))
+    defaults = {"Cache-Control": cache_control or "no-store", "X-Robots-Tag": "noindex"}
+    defaults["X-Request-ID"] = request_id(request.environ)
+    present = {name.lower() for name, _ in headers}
+    headers.extend({name: value for name, value in defaults.items() if name.lower() not in present})

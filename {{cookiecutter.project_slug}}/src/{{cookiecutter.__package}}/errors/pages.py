@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
 from markupsafe import escape
-from werkzeug.datastructures import Headers, LanguageAccept
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header, parse_date
 
@@ -33,7 +33,7 @@ class HTMLRenderer:
 
     def __call__(self, error: HTTPException) -> Response:
         page_set, text = self.page_set(current_app), description(error)
-        language = _preferred(request.headers.get("Accept-Language", ""), page_set.languages)
+        language = _preferred(request.environ.get("HTTP_ACCEPT_LANGUAGE", ""), page_set.languages)
         page = page_set.page(language, str(error.code))
         paragraph = f'<p lang="{page_set.languages[0]}" dir="auto">{escape(text)}</p>' if text else ""
         body = page.body % {
@@ -95,19 +95,19 @@ def _mount_point(script_name: str) -> str:
 
 
 def _retry_paragraph(error: HTTPException, texts: Mapping[str, str]) -> str:
-    """Return the text for the error's ``Retry-After`` header, rounded up to a number of minutes that has a text."""
-    seconds = _retry_seconds(Headers(error.get_headers(request.environ)).get("Retry-After", ""))
+    """Return the text for the time to wait, rounded up to a number of minutes that has a text."""
+    seconds = _retry_seconds(error)
     for minutes in sorted(texts, key=int):
         if 0 < seconds <= int(minutes) * 60:
             return f"<p>{escape(texts[minutes])}</p>"
     return ""
 
 
-def _retry_seconds(retry_after: str) -> float:
-    """Parse a ``Retry-After`` value, seconds or HTTP date (RFC 9110 section 10.2.3). Return 0 if it is invalid."""
-    with suppress(ValueError, OverflowError):
-        if retry_after.isdecimal():
-            return int(retry_after)
-        if date := parse_date(retry_after):
-            return (date - datetime.now(UTC)).total_seconds()
+def _retry_seconds(error: HTTPException) -> float:
+    """Return the time in the error's ``Retry-After``, seconds or HTTP date (RFC 9110 section 10.2.3). Default to 0."""
+    for name, value in error.get_headers(request.environ):
+        if name.lower() == "retry-after":
+            with suppress(ValueError, OverflowError):
+                date = parse_date(str(value))
+                return (date - datetime.now(UTC)).total_seconds() if date else int(value)
     return 0

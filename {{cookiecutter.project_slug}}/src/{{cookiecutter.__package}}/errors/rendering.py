@@ -8,6 +8,7 @@ import re
 import tomllib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,18 +142,19 @@ def load_translations() -> dict[str, Texts]:
     translations = {}
     for file in sorted(_TRANSLATIONS.glob("*.toml")):
         try:
-            translations[file.stem] = tomllib.loads(file.read_text("utf-8"))
-            _check_keys(translations[file.stem])
+            translations[file.stem] = _parse(file.read_text("utf-8"))
         except ValueError as error:
             raise RuntimeError(f"{_TRANSLATIONS.name}/{file.name}: {error}") from error
     return translations
 
 
-def _check_keys(texts: Texts) -> None:
-    """Check the keys of a translation, written as in ``errors.404.heading``.
+@cache
+def _parse(toml: str) -> Texts:
+    """Parse a translation and check its keys, written as in ``errors.404.heading``.
 
-    :raises ValueError: if a key is missing, unknown, or has a value of the wrong type.
+    :raises ValueError: if the TOML is invalid, or a key is missing, unknown, or has a value of the wrong type.
     """
+    texts = tomllib.loads(toml)
     values = dict(_flatten(texts))
     for key, value in values.items():
         if not _is_key(key):
@@ -163,6 +165,7 @@ def _check_keys(texts: Texts) -> None:
     required = _REQUIRED_KEYS | {f"{page}.{name}" for page in pages for name in ("heading", "explanation")}
     for key in sorted(required - values.keys()):
         raise ValueError(f"missing key {key}")
+    return texts
 
 
 def _flatten(texts: Texts, prefix: str = "") -> Iterator[tuple[str, Any]]:
