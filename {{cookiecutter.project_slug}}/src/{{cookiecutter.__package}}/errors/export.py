@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import click
 from flask import Response, current_app
@@ -64,18 +63,18 @@ def _files(folder: Path) -> dict[str, str]:
     responses = dict(_responses(pages, languages))
     files = {name: response.get_data(as_text=True) for name, response in responses.items()}
     tags = {name: response.headers.get("Content-Language", "") for name, response in responses.items()}
-    variables: dict[str, Any] = {
-        "folder": folder,
-        "request_id": REQUEST_ID,
-        "statuses": STATUSES,
-        "policy": policy("".join(files.values())),
-        "prefixes": list(_prefix_folders()),
-        "default": languages[0],
-        "tags": languages_by_tag(languages),
-        "other_languages": {name: tag for name, tag in tags.items() if tag and f"/{tag}/" not in name},
-    }
     templates = Environment(loader=BUILTIN_LOADER, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    return files | {name: templates.get_template(f"export/{name}").render(variables) for name in CONFIGURATION}
+    templates.globals.update(
+        folder=folder,
+        request_id=REQUEST_ID,
+        statuses=STATUSES,
+        policy=policy("".join(files.values())),
+        prefixes=list(_prefix_folders()),
+        default=languages[0],
+        tags=languages_by_tag(languages),
+        other_languages={name: tag for name, tag in tags.items() if tag and f"/{tag}/" not in name},
+    )
+    return files | {name: templates.get_template(f"export/{name}").render() for name in CONFIGURATION}
 
 
 def _responses(pages: dict[str, HTMLRenderer], languages: tuple[str, ...]) -> Iterator[tuple[str, Response]]:

@@ -74,7 +74,7 @@ def render(app: Flask, folder: str, base: PageSet | None) -> PageSet:
     default = app.config.get("ERROR_PAGE_LANGUAGE", "en")
     if default not in translations:
         raise RuntimeError(f"translations/{default}.toml is missing: ERROR_PAGE_LANGUAGE is {default!r}.")
-    own = {(tag or default, status): name for tag, status, name in _own_templates(templates, folder)}
+    own = _own_templates(templates, folder, default)
     pages = dict(base.pages) if base else {}
     for tag, texts in translations.items():
         for status, page_texts in texts.get(folder, {}).items():
@@ -96,12 +96,11 @@ def environment(app: Flask) -> Environment:
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def _own_templates(templates: Environment, folder: str) -> Iterator[tuple[str, str, str]]:
-    """Yield language tag ("" for the default language), status and name of the application's templates in a folder."""
+def _own_templates(templates: Environment, folder: str, default: str) -> dict[tuple[str, str], str]:
+    """Return the names of the application's templates in a folder by language and status."""
     pattern = re.compile(rf"{re.escape(folder)}/(?:([A-Za-z]{{2,3}}(?:-\w+)*)/)?({_STATUS})\.html")
-    for name in templates.list_templates():
-        if match := pattern.fullmatch(name):
-            yield match[1] or "", match[2], name
+    matches = filter(None, map(pattern.fullmatch, templates.list_templates()))
+    return {(match[1] or default, match[2]): match[0] for match in matches}
 
 
 def _render_page(templates: Environment, name: str, language: str, text: Texts, parent: str = "") -> Page:
@@ -117,9 +116,7 @@ def _render_page(templates: Environment, name: str, language: str, text: Texts, 
             f"The error page {parent or name} cannot be rendered: {error}. Error pages are rendered at startup, without"
             " url_for, request, session and context processors."
         ) from error
-    body = html.replace("%", "%%")
-    for key in PLACEHOLDERS:
-        body = body.replace(f"\0{key}\0", f"%({key})s")
+    body = re.sub(rf"\0({'|'.join(PLACEHOLDERS)})\0", r"%(\1)s", html.replace("%", "%%"))
     if "\0" in body:
         raise RuntimeError(f"The error page {name} changes one of {', '.join(PLACEHOLDERS)}; use them unchanged.")
     match = re.search(r"<html\b[^>]*\blang=[\"']?([\w-]+)", html)
