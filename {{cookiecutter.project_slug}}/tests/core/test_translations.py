@@ -53,7 +53,6 @@ def test_page_is_in_each_language_that_has_a_file(app: Flask, client: FlaskClien
             response = client.get("/unknown", headers={"Accept-Language": accepted})
             assert f'<html lang="{language}" dir="{texts["dir"]}">' in response.text
             assert response.headers["Content-Language"] == language
-            assert "Accept-Language" in response.headers["Vary"]
 
 
 def test_page_is_in_the_default_language_for_other_visitors(app: Flask, client: FlaskClient) -> None:
@@ -75,6 +74,7 @@ def test_language_of_the_page_is_the_one_that_the_visitor_prefers(translations: 
     ):
         response = client.get("/unknown", headers={"Accept-Language": accepted})
         assert response.headers["Content-Language"] == language, accepted
+        assert "Accept-Language" in response.headers["Vary"]
 
 
 @pytest.mark.usefixtures("translations")
