@@ -4,9 +4,8 @@ Each page is stored as bytes with four placeholders: request ID, mount point, de
 at startup means that a broken template cannot fail during an error.
 """
 
+import re
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -14,7 +13,7 @@ from flask import Flask, Response, current_app, request
 from markupsafe import escape
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import parse_accept_header, parse_date
+from werkzeug.http import parse_accept_header
 
 from .problems import ErrorResponse, description
 from .rendering import PageSet, render
@@ -95,19 +94,10 @@ def _mount_point(script_name: str) -> str:
 
 
 def _retry_paragraph(error: HTTPException, texts: Mapping[str, str]) -> str:
-    """Return the text for the time to wait, rounded up to a number of minutes that has a text."""
-    seconds = _retry_seconds(error)
-    for minutes in sorted(texts, key=int):
-        if 0 < seconds <= int(minutes) * 60:
-            return f"<p>{escape(texts[minutes])}</p>"
-    return ""
-
-
-def _retry_seconds(error: HTTPException) -> float:
-    """Return the time in the error's ``Retry-After``, seconds or HTTP date (RFC 9110 section 10.2.3). Default to 0."""
+    """Return the text for the seconds in ``Retry-After``, rounded up to a number of minutes that has a text."""
     for name, value in error.get_headers(request.environ):
-        if name.lower() == "retry-after":
-            with suppress(ValueError, OverflowError):
-                date = parse_date(str(value))
-                return (date - datetime.now(UTC)).total_seconds() if date else int(value)
-    return 0
+        if name.lower() == "retry-after" and re.fullmatch("[0-9]{1,9}", str(value)):
+            for minutes in sorted(texts, key=int):
+                if int(value) <= int(minutes) * 60:
+                    return f"<p>{escape(texts[minutes])}</p>"
+    return ""
