@@ -99,8 +99,11 @@ def environment(app: Flask) -> Environment:
 def _own_templates(templates: Environment, folder: str, default: str) -> dict[tuple[str, str], str]:
     """Return the names of the application's templates in a folder by language and status."""
     pattern = re.compile(rf"{re.escape(folder)}/(?:([A-Za-z]{{2,3}}(?:-\w+)*)/)?({_STATUS})\.html")
-    matches = filter(None, map(pattern.fullmatch, templates.list_templates()))
-    return {(match[1] or default, match[2]): match[0] for match in matches}
+    names = {}
+    for name in templates.list_templates():
+        if match := pattern.fullmatch(name):
+            names[match[1] or default, match[2]] = name
+    return names
 
 
 def _render_page(templates: Environment, name: str, language: str, text: Texts, parent: str = "") -> Page:
