@@ -76,11 +76,10 @@ class ErrorPage(NamedTuple):
 
 def error_pages() -> Iterator[ErrorPage]:
     """Yield every page in every language, and variants of some."""
-    names = sorted(file.stem for file in SOURCE.glob("errors/templates/errors/[45]*.html"))
     translations = {file.stem: tomllib.loads(file.read_text()) for file in SOURCE.glob("errors/translations/*.toml")}
-    languages = {DEFAULT: names} | {tag: [name for name in names if name in each] for tag, each in translations.items()}
-    for language, translated in sorted(languages.items()):
-        for name in translated:
+    names = sorted(translations[DEFAULT]["errors"])
+    for language, translation in sorted(translations.items()):
+        for name in sorted(translation["errors"]):
             page = ErrorPage("errors", language, name, status_of(name, names))
             yield page
             if name == "404":
@@ -88,8 +87,7 @@ def error_pages() -> Iterator[ErrorPage]:
                 yield page._replace(name="404-description", query=query)
             if name == "5xx":
                 yield page._replace(name="5xx-retry", query="?retry=300")
-    for language, translation in sorted(({DEFAULT: {"blog": {"404": {}}}} | translations).items()):
-        if "404" in translation.get("blog", {}):
+        if language == DEFAULT or "404" in translation.get("blog", {}):
             yield ErrorPage("blog", language, "404", 404)
 
 

@@ -53,43 +53,21 @@ def to_http_error(error: BaseException) -> HTTPException | None:
 
 @to_http_error.register
 def _(error: OSError) -> HTTPException | None:
+    if isinstance(error, URLError) and isinstance(error.reason, OSError):
+        return to_http_error(error.reason)
+    if isinstance(error, (socket.gaierror, ssl.SSLError)):  # before errno, which means something else in these
+        return MisconfiguredGateway()
+    if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
+        return GatewayTimeout()
+    if isinstance(error, (ConnectionError, HTTPError)) or error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return BadGateway()
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InsufficientStorage()
     if error.errno in (errno.EIO, errno.EROFS):
         return StorageError()
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
         return service_unavailable()
-    if error.errno == errno.ETIMEDOUT:
-        return GatewayTimeout()
-    if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-        return BadGateway()
     return None
-
-
-@to_http_error.register
-def _(error: TimeoutError) -> HTTPException:
-    return GatewayTimeout()
-
-
-@to_http_error.register
-def _(error: ConnectionError) -> HTTPException:
-    return BadGateway()
-
-
-@to_http_error.register(socket.gaierror)
-@to_http_error.register(ssl.SSLError)
-def _(error: OSError) -> HTTPException:
-    return MisconfiguredGateway()
-
-
-@to_http_error.register
-def _(error: URLError) -> HTTPException | None:
-    return to_http_error(error.reason) if isinstance(error.reason, OSError) else None
-
-
-@to_http_error.register
-def _(error: HTTPError) -> HTTPException:
-    return BadGateway()
 
 
 @to_http_error.register

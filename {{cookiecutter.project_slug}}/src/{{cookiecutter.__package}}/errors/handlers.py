@@ -6,9 +6,9 @@ log unhandled exceptions nor send the signal that Sentry uses.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from flask import Flask, Response, current_app, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from . import export, preview
@@ -17,9 +17,6 @@ from .pages import HTMLRenderer
 from .prefixes import Renderer, add_prefix, prepare, registered_prefixes, renderer_for
 from .problems import render_problem
 from .request_id import request_id
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 _CONTENT_HEADERS = ("content-type", "content-length")
 _MEDIA_TYPES = ("text/html", "application/json", "application/problem+json")
@@ -61,37 +58,34 @@ def handle(error: HTTPException) -> HTTPException | Response:
 
 
 def _respond(error: HTTPException, renderer: Renderer) -> Response:
-    environ = request.environ
     negotiates = isinstance(renderer, HTMLRenderer)
-    if negotiates and _prefers_json(environ):
+    if negotiates and _prefers_json():
         renderer = render_problem
     response = renderer(error)
-    if error.code and error.code != response.status_code:
-        response.status_code = error.code
-    _add_headers(response, error, environ)
+    response.status_code = error.code or 500
+    _add_headers(response.headers, error)
     if negotiates:
         response.headers["Vary"] = ", ".join([*response.headers.getlist("Vary"), "Accept"])
     return response
 
 
-def _prefers_json(environ: "WSGIEnvironment") -> bool:
+def _prefers_json() -> bool:
     """Return whether the client prefers JSON to HTML (RFC 9110 section 12.5.1)."""
-    if "json" not in environ.get("HTTP_ACCEPT", "").lower():
+    if "json" not in request.environ.get("HTTP_ACCEPT", "").lower():
         return False
     best = request.accept_mimetypes.best_match(_MEDIA_TYPES)
     return best is not None and best.endswith("json")
 
 
-def _add_headers(response: Response, error: HTTPException, environ: "WSGIEnvironment") -> None:
+def _add_headers(headers: Headers, error: HTTPException) -> None:
     """Add the error's own headers, such as Allow or Retry-After, then those that every error response has."""
-    headers = response.headers
-    own = [(name, value) for name, value in error.get_headers(environ) if name.lower() not in _CONTENT_HEADERS]
+    own = [(name, value) for name, value in error.get_headers(request.environ) if name.lower() not in _CONTENT_HEADERS]
     for name, _ in own:
         if name.lower() != "vary":  # the body varies by the renderer's Vary too
             headers.remove(name)
     headers.extend(own)
     cache_control = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
     defaults = {"Cache-Control": cache_control or "no-store", "X-Robots-Tag": "noindex"}
-    defaults["X-Request-ID"] = request_id(environ)
+    defaults["X-Request-ID"] = request_id(request.environ)
     present = {name.lower() for name, _ in headers}
     headers.extend({name: value for name, value in defaults.items() if name.lower() not in present})

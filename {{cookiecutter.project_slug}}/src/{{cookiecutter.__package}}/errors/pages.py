@@ -5,28 +5,19 @@ at startup means that a broken template cannot fail during an error.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
 from markupsafe import escape
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import parse_accept_header, parse_date
+from werkzeug.http import parse_accept_header
 
 from .problems import ErrorResponse, description
 from .rendering import PageSet, render
 from .request_id import request_id
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
-_TRADITIONAL_CHINESE = dict.fromkeys(("zh-tw", "zh-hk", "zh-mo"), "zh-hant")
-"""Regions that imply a script (RFC 5646 section 4.1)."""
 
 
 class HTMLRenderer:
@@ -40,15 +31,15 @@ class HTMLRenderer:
         self.folder = folder
 
     def __call__(self, error: HTTPException) -> Response:
-        page_set, environ, text = self.page_set(current_app), request.environ, description(error)
-        language = _preferred(environ.get("HTTP_ACCEPT_LANGUAGE", ""), page_set.languages)
+        page_set, text = self.page_set(current_app), description(error)
+        language = _preferred(request.environ.get("HTTP_ACCEPT_LANGUAGE", ""), page_set.languages)
         page = page_set.page(language, str(error.code))
         paragraph = f'<p lang="{page_set.languages[0]}" dir="auto">{escape(text)}</p>' if text else ""
         body = page.body % {
-            b"request_id": request_id(environ).encode(),
-            b"mount_point": _mount_point(environ),
+            b"request_id": request_id(request.environ).encode(),
+            b"mount_point": _mount_point(request.root_path).encode(),
             b"description": paragraph.encode(errors="replace"),
-            b"retry": _retry_text(error.get_headers(environ), page_set.retries.get(page.language, {})),
+            b"retry": _retry_paragraph(error, page.retry).encode(),
         }
         response = ErrorResponse(body, error.code, content_type="text/html; charset=utf-8")
         response.headers.add("Content-Security-Policy", page.policy)
@@ -63,55 +54,50 @@ class HTMLRenderer:
 
         :raises RuntimeError: if a page cannot be rendered.
         """
-        app.extensions.setdefault("errors.pages", {})[self.folder] = self._render(app)
+        base = None if self.folder == "errors" else HTMLRenderer("errors").page_set(app)
+        app.extensions.setdefault("errors.pages", {})[self.folder] = render(app, self.folder, base)
 
     def page_set(self, app: Flask) -> PageSet:
         """Return the pages of an application. In debug mode they are rendered afresh, to show changed templates."""
-        cached: PageSet = app.extensions["errors.pages"][self.folder]
-        return self._render(app) if app.debug else cached
+        if app.debug:
+            self.init_app(app)
+        page_set: PageSet = app.extensions["errors.pages"][self.folder]
+        return page_set
 
-    def _render(self, app: Flask) -> PageSet:
-        return render(app, self.folder, None if self.folder == "errors" else HTMLRenderer("errors").page_set(app))
+
+def languages_by_tag(languages: tuple[str, ...]) -> dict[str, str]:
+    """Return each language by its tag in lower case, and by the first subtag: ``zh`` is ``zh-Hans``."""
+    by_subtag = {language.lower().partition("-")[0]: language for language in reversed(languages)}
+    return by_subtag | {language.lower(): language for language in languages}
 
 
 @lru_cache(maxsize=256)
 def _preferred(accept_language: str, languages: tuple[str, ...]) -> str:
     """Return the client's preferred language (RFC 9110 section 12.5.4), or the first of ``languages``.
 
-    Tags are matched by lookup (RFC 4647 section 3.4): ``fa-IR`` matches ``fa``. A tag also matches a language that only
-    adds a script or a region: ``zh-CN`` matches ``zh-Hans``.
+    A tag is shortened until it matches (RFC 4647 section 3.4): ``fa-IR`` matches ``fa``, and ``zh-CN`` matches ``zh``.
     """
-    known = {language.lower().partition("-")[0]: language for language in reversed(languages)}
-    known |= {language.lower(): language for language in languages}
+    by_tag = languages_by_tag(languages)
     for tag, quality in parse_accept_header(accept_language, LanguageAccept):
-        subtags = _TRADITIONAL_CHINESE.get(tag.lower(), tag.lower()) if quality > 0 else ""
+        subtags = tag.lower() if quality > 0 else ""
         while subtags:
-            if subtags in known:
-                return known[subtags]
+            if subtags in by_tag:
+                return by_tag[subtags]
             subtags = subtags.rpartition("-")[0]
     return languages[0]
 
 
-def _mount_point(environ: "WSGIEnvironment") -> bytes:
+def _mount_point(script_name: str) -> str:
     """Return the path before that of every link. It has one slash: ``//a.example`` would be another origin."""
-    path = environ.get("SCRIPT_NAME", "").strip("/")
-    return f"/{quote(path, encoding='latin-1', errors='replace')}".encode() if path else b""
+    path = script_name.strip("/")
+    return f"/{quote(path)}" if path else ""
 
 
-def _retry_text(headers: Iterable[tuple[str, str]], texts: Mapping[int, bytes]) -> bytes:
-    """Return the text for a ``Retry-After`` header (RFC 9110 section 10.2.3), rounded up to a number of minutes."""
-    for name, value in headers:
-        if name.lower() == "retry-after":
-            seconds = _retry_seconds(str(value))
-            return next((texts[minutes] for minutes in sorted(texts) if 0 < seconds <= minutes * 60), b"")
-    return b""
-
-
-def _retry_seconds(retry_after: str) -> float:
-    """Parse a ``Retry-After`` value (seconds or HTTP date). Return 0 if it is invalid."""
-    if re.fullmatch("[0-9]{1,9}", retry_after):
-        return int(retry_after)
-    with suppress(ValueError, OverflowError):
-        if date := parse_date(retry_after):
-            return (date - datetime.now(UTC)).total_seconds()
-    return 0
+def _retry_paragraph(error: HTTPException, texts: Mapping[str, str]) -> str:
+    """Return the text for the seconds in ``Retry-After``, rounded up to a number of minutes that has a text."""
+    for name, value in error.get_headers(request.environ):
+        if name.lower() == "retry-after" and re.fullmatch("[0-9]{1,9}", str(value)):
+            for minutes in sorted(texts, key=int):
+                if int(value) <= int(minutes) * 60:
+                    return f"<p>{escape(texts[minutes])}</p>"
+    return ""

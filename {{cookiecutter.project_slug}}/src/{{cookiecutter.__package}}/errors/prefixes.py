@@ -7,7 +7,6 @@ https://flask.palletsprojects.com/en/stable/errorhandling/#blueprint-error-handl
 import re
 from collections.abc import Callable
 from typing import NamedTuple, cast
-from weakref import WeakKeyDictionary
 
 from flask import Blueprint, Flask, Response
 from werkzeug.exceptions import HTTPException
@@ -27,24 +26,13 @@ class Prefix(NamedTuple):
     renderer: Renderer
 
 
-_renderers: WeakKeyDictionary[Blueprint, Renderer] = WeakKeyDictionary()
-
-
 def register_renderer(blueprint: Blueprint, renderer: Renderer) -> None:
-    """Render all errors below the URL prefix of a blueprint with this renderer.
+    """Render all errors below the URL prefix of a blueprint with this renderer. Call it before ``register_blueprint``.
 
     The prefix is the one that is really registered: passed to ``register_blueprint``, nested, or with variables.
     A blueprint without a prefix is used for every path that no other prefix matches.
-
-    :raises RuntimeError: if the blueprint is registered on an application already.
     """
-    if blueprint not in _renderers:
-        try:
-            blueprint.record(lambda state: add_prefix(cast(Flask, state.app), state.url_prefix, _renderers[blueprint]))
-        except AssertionError as error:
-            message = f"Call register_renderer() before the blueprint {blueprint.name!r} is registered."
-            raise RuntimeError(message) from error
-    _renderers[blueprint] = renderer
+    blueprint.record(lambda state: add_prefix(cast(Flask, state.app), state.url_prefix, renderer))
 
 
 def renderer_for(app: Flask, path: str) -> Renderer | None:
@@ -70,8 +58,9 @@ def add_prefix(app: Flask, prefix: str | None, renderer: Renderer) -> None:
         prepare(app, renderer)  # otherwise init_app() prepares it, when all templates are registered
     prefix = (prefix or "").rstrip("/")
     matches = re.compile(to_pattern(prefix) + r"(/|\Z)").match
-    registered_prefixes(app).append(Prefix(prefix, matches, renderer))
-    registered_prefixes(app).sort(key=lambda each: (each.prefix.count("/"), -each.prefix.count("<")), reverse=True)
+    prefixes = registered_prefixes(app)
+    prefixes.append(Prefix(prefix, matches, renderer))
+    prefixes.sort(key=lambda each: (-each.prefix.count("/"), each.prefix.count("<")))
 
 
 def prepare(app: Flask, renderer: Renderer) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from flask import Response, current_app, request
@@ -10,9 +10,6 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, SecurityError, default_exceptions
 
 from .request_id import request_id
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 Payload = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
@@ -101,7 +98,7 @@ class ErrorResponse(Response):
     404.
     """
 
-    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
+    def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
         return self.headers
 
 

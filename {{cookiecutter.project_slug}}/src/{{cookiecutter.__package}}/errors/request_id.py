@@ -2,24 +2,22 @@
 
 import re
 import secrets
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
-_KEY = __name__
+ENVIRON_KEY = __name__
+"""Key of the WSGI environ with the request ID."""
 _is_valid = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
-def request_id(environ: "WSGIEnvironment") -> str:
+def request_id(environ: dict[str, Any]) -> str:
     """Return the ID of a request: its ``X-Request-ID`` header, or a random one.
 
     A header is used if it has 1 to 128 characters of ``A-Za-z0-9._-``. The ID is stored in the WSGI environ, so every
     caller gets the same value.
     """
-    cached: str | None = environ.get(_KEY)
+    cached: str | None = environ.get(ENVIRON_KEY)
     if cached is None:
         header = environ.get("HTTP_X_REQUEST_ID", "")
         cached = header if _is_valid(header) else secrets.token_hex(16)
-        environ[_KEY] = environ["HTTP_X_REQUEST_ID"] = cached
+        environ[ENVIRON_KEY] = environ["HTTP_X_REQUEST_ID"] = cached
     return cached
