@@ -76,7 +76,7 @@ class ErrorPage(NamedTuple):
 
 def error_pages() -> Iterator[ErrorPage]:
     """Yield every page in every language, and variants of some."""
-    translations = {file.stem: tomllib.loads(file.read_text()) for file in SOURCE.glob("errors/translations/*.toml")}
+    translations = {file.stem: tomllib.loads(file.read_text()) for file in SOURCE.glob("errors/**/*.toml")}
     names = sorted(translations[DEFAULT]["errors"])
     for language, translation in sorted(translations.items()):
         for name in sorted(translation["errors"]):

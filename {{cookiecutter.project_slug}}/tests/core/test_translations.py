@@ -1,6 +1,5 @@
 """The languages of the error pages: ``errors/translations/`` has a file for each."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -41,7 +40,6 @@ explanation = []
 def translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is used instead of ``translations/``. It has two languages, English and Italian."""
     (tmp_path / "translations").mkdir()
-    shutil.copy(rendering.STYLE.parents[2] / "translations/en.toml", tmp_path / "translations")
     (tmp_path / "translations/it.toml").write_text(ITALIAN, "utf-8")
     monkeypatch.setattr(rendering, "_TRANSLATIONS", tmp_path / "translations")
     return tmp_path / "translations"

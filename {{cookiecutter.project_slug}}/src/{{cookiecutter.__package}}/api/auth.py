@@ -33,7 +33,6 @@ class TokenRequired(errors.InvalidAPIUsage):
     type = "/problems/token-required"
     title = "Token required"
     description = "Send a token in the Authorization header: Bearer TOKEN."
-    documentation = "Requests that write need a token: Authorization: Bearer TOKEN. The operator creates tokens."
     headers = {"WWW-Authenticate": "Bearer"}  # noqa: RUF012
 
 

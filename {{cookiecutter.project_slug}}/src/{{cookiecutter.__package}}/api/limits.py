@@ -6,7 +6,7 @@ Requests pass while Redis is unavailable. https://limits.readthedocs.io
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any, ParamSpec, TypeVar
@@ -35,12 +35,7 @@ class RateLimited(errors.InvalidAPIUsage):
     code = 429
     type = "/problems/rate-limited"
     title = "Rate limited"
-    description = "There were too many requests from this address."
-    documentation = "Too many requests from one address. Retry after the number of seconds in the Retry-After header."
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__()
-        self.headers = headers
+    description = "There were too many requests from this address. The Retry-After header has the seconds to wait."
 
 
 def rate_limit(limit: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -79,38 +74,36 @@ def init_storage(app: App) -> None:
 
 
 def _enforce(limit: str, scope: str) -> None:
-    """Count the request, and add the headers of draft-ietf-httpapi-ratelimit-headers-10 to the response."""
     if "rate_limit_storage" not in current_app.extensions:  # the blueprint of the API is not registered
         init_storage(current_app)
-    try:
-        passes, headers = _count(limits.parse_many(limit), scope)
-    except StorageError as error:
-        if _throttle.record(error) is not None:
-            _logger.warning("Rate limit storage failed: %s; requests pass; check RATELIMIT_STORAGE_URI", error)
-        return
-    if not passes:
-        raise RateLimited(headers)
+    for item in limits.parse_many(limit):
+        try:
+            _count(item, scope)
+        except StorageError as error:
+            if _throttle.record(error) is not None:
+                _logger.warning("Rate limit storage failed: %s; requests pass; check RATELIMIT_STORAGE_URI", error)
+
+
+def _count(item: limits.RateLimitItem, scope: str) -> None:
+    """Count the request, and add the headers of draft-ietf-httpapi-ratelimit-headers-10 to the response.
+
+    :raises RateLimited: if the limit is exceeded.
+    """
+    limiter = FixedWindowRateLimiter(current_app.extensions["rate_limit_storage"])
+    passes = limiter.hit(item, scope, _client())
+    window = limiter.get_window_stats(item, scope, _client())
+    seconds = max(1, math.ceil(window.reset_time - time.time()))
 
     @after_this_request
     def add_headers(response: Response) -> Response:
-        response.headers.update(headers)
+        response.headers.add("RateLimit-Policy", f'"{item}";q={item.amount};w={item.get_expiry()}')
+        response.headers.add("RateLimit", f'"{item}";r={window.remaining};t={seconds}')
         return response
 
-
-def _count(items: list[limits.RateLimitItem], scope: str) -> tuple[bool, dict[str, str]]:
-    """Count the request for each limit until one is exceeded. Return whether none is, and the headers."""
-    limiter = FixedWindowRateLimiter(current_app.extensions["rate_limit_storage"])
-    policies, states = [], []
-    for item in items:
-        passes = limiter.hit(item, scope, _client())
-        window = limiter.get_window_stats(item, scope, _client())
-        seconds = max(1, math.ceil(window.reset_time - time.time()))
-        policies.append(f'"{item}";q={item.amount};w={item.get_expiry()}')
-        states.append(f'"{item}";r={window.remaining};t={seconds}')
-        if not passes:
-            break
-    headers = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
-    return passes, headers if passes else {**headers, "Retry-After": str(seconds)}
+    if not passes:
+        error = RateLimited()
+        error.headers = {"Retry-After": str(seconds)}
+        raise error
 
 
 def _client() -> str:

@@ -1,7 +1,5 @@
 """Problem types of the API (RFC 9457). Each has a page below ``/problems/``."""
 
-from werkzeug.exceptions import NotFound
-
 from .. import errors
 
 
@@ -19,16 +17,11 @@ class InvalidQuery(errors.InvalidAPIUsage):
     documentation = "Each member of errors has a detail and the name of the invalid query parameter."
 
 
-class NoSuchPost(NotFound):
-    description = "There is no post with this ID."
-
-
 class PreconditionRequired(errors.InvalidAPIUsage):
     code = 428
     type = "/problems/precondition-required"
     title = "Precondition required"
     description = "Send the ETag of the version that you fetched in the If-Match header."
-    documentation = "The If-Match header with the ETag of the version that you fetched protects the changes of others."
 
 
 class PreconditionFailed(errors.InvalidAPIUsage):
@@ -36,4 +29,3 @@ class PreconditionFailed(errors.InvalidAPIUsage):
     type = "/problems/precondition-failed"
     title = "Precondition failed"
     description = "The If-Match header is not the current ETag, quotes included. Fetch the post again before updating."
-    documentation = "The resource has changed since you last fetched it. Fetch it again before updating."

@@ -35,8 +35,8 @@ class PostsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=20, ge=1, le=100, description="maximum number of posts")
-    before: int | None = Field(default=None, ge=1, le=posts.MAX_ID, description="only posts with a smaller ID")
+    limit: int = Field(default=20, ge=1, le=100)
+    before: int | None = Field(default=None, ge=1, le=posts.MAX_ID)
 
 
 class Problem(BaseModel):

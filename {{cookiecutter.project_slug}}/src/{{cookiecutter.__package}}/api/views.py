@@ -2,19 +2,16 @@
 
 from flask import Blueprint, Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import BadGateway, GatewayTimeout
 
 from .. import errors, posts
-from ..comments import CommentList, UpstreamNotConfigured, get_comments
+from ..comments import CommentList, get_comments
 from ..core.database import db, transaction
-from ..posts import PostInput, SlugTaken
+from ..posts import PostInput
 from . import auth, docs, limits
-from .docs import describe
-from .problems import NoSuchPost, PreconditionFailed, PreconditionRequired
+from .problems import PreconditionFailed, PreconditionRequired
 from .schemas import PostList, PostOutput, PostsQuery, read_body, read_query
 
-WRITE_PROBLEMS = [auth.TokenRequired, auth.InvalidToken, limits.RateLimited, errors.InsufficientStorage]
-UPDATE_PROBLEMS = [NoSuchPost, PreconditionRequired, PreconditionFailed, *WRITE_PROBLEMS]
+NO_SUCH_POST = "There is no post with this ID."
 
 bp = Blueprint("api", __name__, url_prefix="/api", cli_group=None)
 errors.register_renderer(bp, errors.render_problem)
@@ -25,7 +22,6 @@ bp.record(lambda state: limits.init_storage(state.app))  # at startup, so that f
 
 
 @bp.get("/posts")
-@describe({200: PostList}, query=PostsQuery)
 def list_posts() -> ResponseReturnValue:
     """List posts, newest first. The Link header has the URL of the next page."""
     query = read_query(PostsQuery)
@@ -38,7 +34,6 @@ def list_posts() -> ResponseReturnValue:
 
 
 @bp.post("/posts")
-@describe({201: PostOutput}, body=PostInput, problems=[SlugTaken, *WRITE_PROBLEMS])
 @transaction
 def create_post() -> ResponseReturnValue:
     """Create a post.
@@ -52,14 +47,13 @@ def create_post() -> ResponseReturnValue:
 
 
 @bp.get("/posts/<int:post_id>")
-@describe({200: PostOutput, 304: None}, problems=[NoSuchPost, PreconditionFailed])
 def get_post(post_id: int) -> ResponseReturnValue:
     """Get a post.
 
     :raise 404: if the post does not exist.
     :raise 412: if the If-Match header does not have the current ETag.
     """
-    post = posts.get(post_id) or abort(404, NoSuchPost.description)
+    post = posts.get(post_id) or abort(404, NO_SUCH_POST)
     _check_if_match(post)
     response = _post_response(post)
     if request.if_none_match.contains_weak(str(post.version)):
@@ -68,24 +62,20 @@ def get_post(post_id: int) -> ResponseReturnValue:
 
 
 @bp.get("/posts/<int:post_id>/comments")
-@describe({200: CommentList}, problems=[NoSuchPost, UpstreamNotConfigured, BadGateway, GatewayTimeout])
 def list_comments(post_id: int) -> ResponseReturnValue:
     """List the comments on a post, from the upstream service.
 
     :raise 404: if the post does not exist, or no upstream service is configured.
     """
-    posts.get(post_id) or abort(404, NoSuchPost.description)
+    posts.get(post_id) or abort(404, NO_SUCH_POST)
     db.session.rollback()  # release the connection before waiting for the upstream service
     return _json(get_comments(post_id))
 
 
 @bp.put("/posts/<int:post_id>")
-@describe({200: PostOutput}, body=PostInput, problems=[SlugTaken, *UPDATE_PROBLEMS])
 @transaction
 def replace_post(post_id: int) -> ResponseReturnValue:
-    """Replace the title, the body and, if sent, the slug of a post.
-
-    For other errors see :func:`_get_for_update`.
+    """Replace a post. For other errors see :func:`_get_for_update`.
 
     :raise 409: if another post has the slug.
     """
@@ -96,13 +86,9 @@ def replace_post(post_id: int) -> ResponseReturnValue:
 
 
 @bp.delete("/posts/<int:post_id>")
-@describe({204: None}, problems=UPDATE_PROBLEMS)
 @transaction
 def delete_post(post_id: int) -> ResponseReturnValue:
-    """Delete a post.
-
-    For errors see :func:`_get_for_update`.
-    """
+    """Delete a post. For errors see :func:`_get_for_update`."""
     posts.delete(_get_for_update(post_id))
     return "", 204
 
@@ -132,7 +118,7 @@ def _get_for_update(post_id: int) -> posts.Post:
     """
     if "If-Match" not in request.headers:
         raise PreconditionRequired
-    post = posts.get(post_id, for_update=True) or abort(404, NoSuchPost.description)
+    post = posts.get(post_id, for_update=True) or abort(404, NO_SUCH_POST)
     _check_if_match(post)
     return post
 

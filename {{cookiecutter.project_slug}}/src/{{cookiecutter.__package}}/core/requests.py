@@ -78,22 +78,14 @@ class ChunkedBody:
         return data
 
 
-class NotJSON(UnsupportedMediaType):
-    description = "Send the body as application/json."
-
-
-class InvalidJSON(BadRequest):
-    description = "The body is not valid JSON."
-
-
 class Request(flask.Request):
     """A request with descriptions for invalid JSON."""
 
     def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
         """Raise 415 if the content type is not JSON, and 400 if the body cannot be parsed."""
         if e is None:
-            raise NotJSON
-        raise InvalidJSON from e
+            raise UnsupportedMediaType("Send the body as application/json.")
+        raise BadRequest("The body is not valid JSON.") from e
 
 
 class StrictJSONProvider(DefaultJSONProvider):

@@ -39,9 +39,10 @@ def export(folder: Path) -> None:
     os.umask(0o022)  # the proxy runs as another user
     try:
         for name, content in _files(folder).items():
-            path = folder / name
+            path, new = folder / name, folder / f"{name}.new"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, "utf-8")
+            new.write_text(content, "utf-8")
+            new.replace(path)  # the proxy never reads half a file, and a full disk leaves the old one
     except OSError as error:
         raise click.ClickException(f"{folder} cannot be written: {error.strerror}.") from None
     nginx = f"nginx: include {folder}/nginx-http.conf; beside the servers, {folder}/nginx-server.conf; in one"

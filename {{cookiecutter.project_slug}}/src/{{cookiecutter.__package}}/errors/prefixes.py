@@ -7,6 +7,7 @@ https://flask.palletsprojects.com/en/stable/errorhandling/#blueprint-error-handl
 import re
 from collections.abc import Callable
 from typing import NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 from flask import Blueprint, Flask, Response
 from werkzeug.exceptions import HTTPException
@@ -26,13 +27,18 @@ class Prefix(NamedTuple):
     renderer: Renderer
 
 
+_renderers: WeakKeyDictionary[Blueprint, Renderer] = WeakKeyDictionary()
+
+
 def register_renderer(blueprint: Blueprint, renderer: Renderer) -> None:
     """Render all errors below the URL prefix of a blueprint with this renderer. Call it before ``register_blueprint``.
 
     The prefix is the one that is really registered: passed to ``register_blueprint``, nested, or with variables.
     A blueprint without a prefix is used for every path that no other prefix matches.
     """
-    blueprint.record(lambda state: add_prefix(cast(Flask, state.app), state.url_prefix, renderer))
+    if blueprint not in _renderers:  # a factory that runs again registers the same blueprint
+        blueprint.record(lambda state: add_prefix(cast(Flask, state.app), state.url_prefix, _renderers[blueprint]))
+    _renderers[blueprint] = renderer
 
 
 def renderer_for(app: Flask, path: str) -> Renderer | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 from flask import Response, current_app, request
@@ -55,11 +55,6 @@ class InvalidAPIUsage(HTTPException):
         if not 400 <= self.code <= 599:
             raise ValueError(f"{self.code} is not an error status: use one from 400 to 599.")
 
-    @classmethod
-    def example(cls) -> Self:
-        """Return an instance for documentation. Override it where ``__init__`` has required parameters."""
-        return cls()
-
     def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
         return [*super().get_headers(*args, **kwargs), *self.headers.items()]
 
@@ -80,10 +75,6 @@ class InvalidBody(InvalidAPIUsage):
     def __init__(self, errors: Iterable[tuple[Iterable[str | int], str]]) -> None:
         members = [{"detail": message, "pointer": to_pointer(path)} for path, message in islice(errors, 100)]
         super().__init__("The body is invalid; see errors.", payload={"errors": members})
-
-    @classmethod
-    def example(cls) -> Self:
-        return cls([(("title",), "Field required")])
 
 
 def to_pointer(path: Iterable[str | int]) -> str:

@@ -17,6 +17,7 @@ from flask import Flask
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_ENGLISH = Path(__file__).parent / "en.toml"
 _TRANSLATIONS = Path(__file__).parent / "translations"
 STYLE = _TEMPLATES / "errors/style.css"
 """Path of the style sheet that is included in each page."""
@@ -73,7 +74,7 @@ def render(app: Flask, folder: str, base: PageSet | None) -> PageSet:
     templates, translations = environment(app), load_translations()
     default = app.config.get("ERROR_PAGE_LANGUAGE", "en")
     if default not in translations:
-        raise RuntimeError(f"translations/{default}.toml is missing: ERROR_PAGE_LANGUAGE is {default!r}.")
+        raise RuntimeError(f"There is no file {default}.toml for ERROR_PAGE_LANGUAGE={default}.")
     own = _own_templates(templates, folder, default)
     pages = dict(base.pages) if base else {}
     for tag, texts in translations.items():
@@ -135,16 +136,16 @@ def policy(html: str) -> str:
 
 
 def load_translations() -> dict[str, Texts]:
-    """Return the texts of each ``translations/LANGUAGE.toml`` by language tag.
+    """Return the texts of ``en.toml`` and each ``translations/LANGUAGE.toml`` by language tag.
 
     :raises RuntimeError: if a file is not valid TOML, or has a missing or unknown key. It names the file and the key.
     """
     translations = {}
-    for file in sorted(_TRANSLATIONS.glob("*.toml")):
+    for file in [_ENGLISH, *sorted(_TRANSLATIONS.glob("*.toml"))]:
         try:
             translations[file.stem] = _parse(file.read_text("utf-8"))
         except ValueError as error:
-            raise RuntimeError(f"{_TRANSLATIONS.name}/{file.name}: {error}") from error
+            raise RuntimeError(f"{file.parent.name}/{file.name}: {error}") from error
     return translations
 
 

@@ -13,10 +13,11 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, ParamSpec, TypeVar
 
+import click
 import stamina
-from flask import Flask, has_request_context
+from flask import Flask
 from flask_sqlalchemy_lite import SQLAlchemy
-from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, event, make_url, orm
+from sqlalchemy import URL, Connection, DateTime, Dialect, MetaData, TypeDecorator, event, make_url, orm
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from .. import health
@@ -33,8 +34,8 @@ RETRIES = 3  # of a transaction after a deadlock or a serialization failure
 # Timeouts in seconds, one for each resource. Their sum is below the 60 seconds that a proxy usually waits.
 POOL_TIMEOUT = 5  # until a connection of the pool is free
 CONNECT_TIMEOUT = 5  # until PostgreSQL accepts a connection, or acknowledges data
-STATEMENT_TIMEOUT = 10  # of a statement in a request, on PostgreSQL
 LOCK_TIMEOUT = 5  # until a lock is free
+STATEMENT_TIMEOUT = 10  # of a statement on PostgreSQL; commands, such as a migration, have no limit
 
 NAMES = {  # of constraints; a migration needs the name of a constraint to change it
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -109,28 +110,38 @@ def init_app(app: Flask) -> None:
     _remove_async_teardown(app)
     with app.app_context():
         for engine in db.engines.values():
-            _listen(engine, app.debug)
+            if engine.dialect.name == "sqlite":
+                event.listen(engine, "connect", _connect_sqlite)
+                event.listen(engine, "begin", _begin_sqlite)
+            if not app.debug:
+                event.listen(engine, "handle_error", redact)
     migrations.init_app(app, Model.metadata)
     health.register_check(app, "database", migrations.check)
 
 
 def _engine_options(url: URL, debug: bool) -> dict[str, Any]:
     """Return the options of the engine. Parameters in the URL, such as ``?connect_timeout=2``, win."""
-    pool = {"url": url, "pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT}
-    options = {**pool, "hide_parameters": not debug}
-    if url.get_backend_name() == "sqlite":
-        return {**options, "connect_args": {"timeout": LOCK_TIMEOUT}}
-    connect_args = {
-        "client_encoding": "utf8",
-        "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT}s -c lock_timeout={LOCK_TIMEOUT}s",
-        "connect_timeout": CONNECT_TIMEOUT,
-        # Without these, TCP waits 15 minutes for a server that has disappeared.
-        "tcp_user_timeout": CONNECT_TIMEOUT * 1000,
-        "keepalives_idle": CONNECT_TIMEOUT,
-        "keepalives_interval": 1,
+    connect_args: dict[str, Any] = {"timeout": LOCK_TIMEOUT}
+    if url.get_backend_name() == "postgresql":
+        statement_timeout = 0 if click.get_current_context(silent=True) else STATEMENT_TIMEOUT
+        connect_args = {
+            "client_encoding": "utf8",
+            "options": f"-c timezone=UTC -c statement_timeout={statement_timeout}s -c lock_timeout={LOCK_TIMEOUT}s",
+            "connect_timeout": CONNECT_TIMEOUT,
+            # Without these, TCP waits 15 minutes for a server that has disappeared.
+            "tcp_user_timeout": CONNECT_TIMEOUT * 1000,
+            "keepalives_idle": CONNECT_TIMEOUT,
+            "keepalives_interval": 1,
+        }
+    return {
+        "url": url,
+        "pool_size": POOL_SIZE,
+        "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT,
+        "pool_pre_ping": True,
+        "hide_parameters": not debug,
+        "connect_args": {name: value for name, value in connect_args.items() if name not in url.query},
     }
-    connect_args = {name: value for name, value in connect_args.items() if name not in url.query}
-    return {**options, "pool_pre_ping": True, "connect_args": connect_args}
 
 
 def _remove_async_teardown(app: Flask) -> None:
@@ -144,16 +155,6 @@ def _remove_async_teardown(app: Flask) -> None:
             for each in app.teardown_appcontext_funcs
             if not (iscoroutinefunction(each) and each.__module__.startswith("flask_sqlalchemy_lite"))
         ]
-
-
-def _listen(engine: Engine, debug: bool) -> None:
-    if not debug:
-        event.listen(engine, "handle_error", redact)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _connect_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    else:
-        event.listen(engine, "begin", _begin_postgresql)
 
 
 def _connect_sqlite(connection: Any, _: object) -> None:
@@ -170,12 +171,6 @@ def _begin_sqlite(connection: Connection) -> None:
     """
     writes = connection.get_execution_options().get("sqlite_immediate")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    """Remove the statement timeout outside of requests, for example in a migration."""
-    if not has_request_context():
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
 
 def transaction(function: Callable[P, R]) -> Callable[P, R]:

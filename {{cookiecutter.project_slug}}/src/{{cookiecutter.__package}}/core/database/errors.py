@@ -16,24 +16,24 @@ from werkzeug.exceptions import Conflict, HTTPException
 
 from ... import errors
 
+# Deadlock or serialization failure: the transaction may succeed when it is run again.
 CONFLICT = ("40001", "40P01", "SQLITE_BUSY_SNAPSHOT")
-"""Deadlock or serialization failure: the transaction may succeed when it is run again."""
+# Unique violation: such a row exists.
 UNIQUE = ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
-"""Unique violation: such a row exists."""
+# The disk is full.
 FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
-"""The disk is full."""
+# The disk fails or is read-only, or the data is corrupt.
 FAILING = ("58", "XX001", "XX002", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB")
-"""The disk fails or is read-only, or the data is corrupt."""
+# Locked, disconnected, shut down, out of connections or memory, or stopped by a timeout.
 UNAVAILABLE = (
     *CONFLICT,
     *("08", "25P03", "25P04", "53", "55P03", "57"),
     *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_CANTOPEN", "SQLITE_NOMEM", "SQLITE_INTERRUPT"),
 )
-"""Locked, disconnected, shut down, out of connections or memory, or stopped by a timeout."""
+# Errors whose messages contain neither SQL nor values.
 HARMLESS = (*UNAVAILABLE, *FULL, "25", "42P01", "58", "SQLITE_CONSTRAINT", "SQLITE_IOERR", "SQLITE_READONLY")
-"""Errors whose messages contain neither SQL nor values."""
+# Beginnings of such messages of SQLite, for errors with a general code.
 HARMLESS_MESSAGES = ("no such table: ", "Cannot add a ")
-"""Beginnings of such messages of SQLite, for errors with a general code."""
 
 
 def is_unique_violation(error: DBAPIError) -> bool:
