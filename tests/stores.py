@@ -87,7 +87,7 @@ READS = ("/blog/", "/api/posts")
 """A page and an API endpoint, as in every pair of paths."""
 RUN = ("/run", "/api/run")
 LEVELS = {
-    409: {"warning"},
+    409: {"info"},
     500: {"critical", "error"},  # critical: the disk fails
     503: {"warning"},
     507: {"critical"},
@@ -127,11 +127,18 @@ class Store:
         return self.service.ask("POST", "/api/posts", json.dumps(post), headers)
 
     def records(self, last: Answer) -> list[dict[str, Any]]:
-        """Return the warnings and errors logged since the last call, once the request of this response is logged."""
+        """Return the warnings, errors and unhandled exceptions logged since the last call.
+
+        :param last: the response of a request whose log line to wait for.
+        """
         self.service.records(last.headers["X-Request-ID"])
         log = self.service.log()
         new, self._seen = log[self._seen :], len(log)
-        return [record for record in new if record["level"] not in ("debug", "info")]
+        return [
+            record
+            for record in new
+            if record["level"] not in ("debug", "info") or record["message"].startswith("Exception on /")
+        ]
 
     def assert_fails(
         self, status: int, cause: str, paths: tuple[str, str] = RUN, method: str = "GET", **headers: str

@@ -121,4 +121,4 @@ def test_error_is_emailed_once_a_minute_without_the_arguments_of_its_message(
     assert "No %s" in first.get_content()
     assert "RuntimeError: boom" in first.get_content()
     assert "hidden" not in first.get_content()
-    assert "2 more occurrences since the previous email." in second.get_content()
+    assert "Suppressed since the previous email: 2" in second.get_content()

@@ -10,8 +10,7 @@ from flask import Flask
 
 from . import health
 
-Finding = tuple[str, str]
-"""A level (ok, warning or problem) and a sentence."""
+Finding = tuple[str, str]  # a level (ok, warning or problem) and a sentence
 
 
 def init_app(app: Flask) -> None:

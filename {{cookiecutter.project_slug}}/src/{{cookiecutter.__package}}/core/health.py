@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from flask import Blueprint, Flask, current_app
 from flask.typing import ResponseReturnValue
 
-PATHS = ("/healthz", "/readyz")
-"""Paths that are served for any Host header."""
+PATHS = ("/healthz", "/readyz")  # served for any Host header
 HEADERS = {"Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8"}
 
 bp = Blueprint("health", __name__)
@@ -44,6 +43,4 @@ def ready() -> ResponseReturnValue:
     found = list(reasons())
     for reason in found:
         logging.getLogger(__name__).warning("Not ready; /readyz answers 503. %s", reason)
-    if found:
-        return "not ready\n", 503, {**HEADERS, "Retry-After": "10"}
-    return "ready\n", HEADERS
+    return ("not ready\n", 503, {**HEADERS, "Retry-After": "10"}) if found else ("ready\n", HEADERS)

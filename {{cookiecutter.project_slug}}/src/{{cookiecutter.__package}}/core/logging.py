@@ -13,7 +13,6 @@ from typing import Any
 
 from flask import Flask, has_request_context, request
 from pythonjsonlogger.json import JsonFormatter
-from werkzeug.exceptions import HTTPException
 
 from .. import errors
 
@@ -72,39 +71,26 @@ class App(Flask):
     def log_exception(self, exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None]) -> None:
         """Log an unhandled exception. One that becomes a 4xx response is logged without a traceback."""
         error = exc_info[1] or RuntimeError()
-        if is_client_error(error):
-            name = type(error).__name__
-            self.logger.warning("Exception on %s [%s]: %s", request.path, request.method, name)
+        level = level_of(error)
+        if level == logging.INFO:
+            self.logger.info("Exception on %s [%s]: %s", request.path, request.method, type(error).__name__)
         else:
-            self.logger.log(level_of(error), "Exception on %s [%s]", request.path, request.method, exc_info=exc_info)
+            self.logger.log(level, "Exception on %s [%s]", request.path, request.method, exc_info=exc_info)
 
 
 def level_of(error: BaseException) -> int:
-    """Return the log level of an unhandled exception.
-
-    CRITICAL if data cannot be stored, WARNING if a retry may succeed or the client can correct it, otherwise ERROR.
-    """
-    http_error = _classify(error)
-    if isinstance(http_error, errors.InsufficientStorage | errors.StorageError):
-        return logging.CRITICAL
-    if isinstance(http_error, errors.MisconfiguredGateway):
-        return logging.ERROR
-    if http_error and (http_error.code in (502, 503, 504) or is_client_error(error)):
-        return logging.WARNING
-    return logging.ERROR
-
-
-def is_client_error(error: BaseException) -> bool:
-    """Return whether an exception becomes a 4xx response, such as a duplicate row."""
-    http_error = _classify(error)
-    return http_error is not None and 400 <= (http_error.code or 500) < 500
-
-
-def _classify(error: BaseException) -> HTTPException | None:
+    """Return the log level of an unhandled exception, by the response that it becomes."""
     try:
-        return errors.classify(error)
+        http_error = errors.classify(error)
     except Exception:  # a bug in a registered function, which is logged where the response is made
-        return None
+        return logging.ERROR
+    if isinstance(http_error, errors.InsufficientStorage | errors.StorageError):
+        return logging.CRITICAL  # data cannot be stored
+    if http_error is None or isinstance(http_error, errors.MisconfiguredGateway):
+        return logging.ERROR
+    if http_error.code in (502, 503, 504):
+        return logging.WARNING  # a retry may succeed
+    return logging.INFO if 400 <= (http_error.code or 500) < 500 else logging.ERROR  # the client can correct a 4xx
 
 
 class Throttle:

@@ -35,22 +35,19 @@ class MailHandler(logging.Handler):
         self.throttle = Throttle()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send an email about a record."""
         if (suppressed := self.throttle.record(record)) is not None:
             Thread(target=self._send, args=[self._compose(record, suppressed)], name="mail").start()
 
     def _compose(self, record: logging.LogRecord, suppressed: int) -> EmailMessage:
         """Compose an email. It has the log message without its arguments, which may be user input."""
-        parts = [str(record.msg), f"Request ID: {getattr(record, 'request_id', None)}"]
-        if suppressed:
-            parts.append(f"{suppressed} more occurrences since the previous email.")
-        if record.exc_info:
-            parts.append("".join(traceback.format_exception(*record.exc_info)))
+        text = f"{record.msg}\n\nRequest ID: {getattr(record, 'request_id', None)}\n"
+        text += f"Suppressed since the previous email: {suppressed}\n\n"
+        text += "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
         message = EmailMessage()
         message["From"], message["To"], message["Date"] = self.admins[0], ", ".join(self.admins), localtime()
         message["Subject"] = f"{self.service}: {record.levelname} in {record.name}"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-        message.set_content("\n\n".join(parts)[:100_000].encode(errors="backslashreplace").decode())
+        message.set_content(text[:100_000].encode(errors="backslashreplace").decode())
         return message
 
     def _send(self, message: EmailMessage) -> None:

@@ -16,15 +16,13 @@ from . import health
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+POLICY = "default-src 'self'; base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'none'"
+# Added to every response that does not set the header itself. CSP level 3, Referrer Policy, Fetch.
 SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": POLICY,
     "Referrer-Policy": "strict-origin-when-cross-origin",
     "X-Content-Type-Options": "nosniff",
 }
-"""Added to every response that does not set the header itself. CSP level 3, Referrer Policy, Fetch."""
-
 REQUEST_ID_PLACEHOLDER = "request-id-of-the-last-resort-response"
 
 
@@ -69,8 +67,8 @@ class RequestMiddleware:
 class LastResortMiddleware:
     """Log an exception that escapes Flask, such as one in a teardown function, and send a constant 500 response.
 
-    Nothing is sent before the first part of the body exists. An exception after that part is logged by the server,
-    which closes the connection. In debug mode and in tests the exception is passed on. WSGI middleware (PEP 3333).
+    An exception after the first part of the body is logged by the server, which closes the connection. In debug mode
+    and in tests exceptions are passed on. WSGI middleware (PEP 3333).
     """
 
     def __init__(self, application: "WSGIApplication", app: Flask) -> None:

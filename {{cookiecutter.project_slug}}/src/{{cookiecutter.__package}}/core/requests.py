@@ -10,8 +10,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-"""Methods that change nothing (RFC 9110 section 9.2.1)."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # they change nothing (RFC 9110 section 9.2.1)
 
 
 def init_app(app: flask.Flask) -> None:
@@ -23,27 +22,21 @@ def init_app(app: flask.Flask) -> None:
 
 
 def reject_large_body() -> None:
-    """Reject a request by its Content-Length, before a view runs and without reading the body.
-
-    :raises RequestEntityTooLarge: if the body is longer than MAX_CONTENT_LENGTH (RFC 9110 section 15.5.14).
-    """
+    """Raise 413 by the Content-Length (RFC 9110 section 15.5.14), before a view runs and without reading the body."""
     if (flask.request.content_length or 0) > flask.current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestEntityTooLarge
 
 
 class CompleteBodyMiddleware:
-    """Let Werkzeug notice a body that is cut short, so that it answers 400. WSGI middleware (PEP 3333).
+    """Let Werkzeug notice a body that is cut short, so that it answers 400. WSGI middleware (PEP 3333)."""
 
-    :param limit: maximum length of a chunked body, in bytes.
-    """
-
-    def __init__(self, application: "WSGIApplication", limit: int) -> None:
+    def __init__(self, application: "WSGIApplication", max_content_length: int) -> None:
         self.application = application
-        self.limit = limit
+        self.max_content_length = max_content_length
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if "HTTP_TRANSFER_ENCODING" in environ:
-            environ["wsgi.input"] = ChunkedBody(environ["wsgi.input"], self.limit)
+            environ["wsgi.input"] = ChunkedBody(environ["wsgi.input"], self.max_content_length)
         elif "CONTENT_LENGTH" in environ:
             # Set by Gunicorn. With it, Werkzeug does not notice a body that is shorter than Content-Length.
             environ.pop("wsgi.input_terminated", None)
@@ -51,21 +44,17 @@ class CompleteBodyMiddleware:
 
 
 class ChunkedBody:
-    """A chunked body (RFC 9112 section 7.1) that raises an error if it is too long, cut short or malformed.
+    """A chunked body (RFC 9112 section 7.1). Werkzeug would truncate a long one, and not know Gunicorn's errors."""
 
-    Werkzeug answers 400 to an :exc:`OSError` while it reads the body. It does not know Gunicorn's parser errors, and
-    would truncate a long body.
-    """
-
-    def __init__(self, body: BinaryIO, limit: int) -> None:
+    def __init__(self, body: BinaryIO, max_content_length: int) -> None:
         self.body = body
-        self.remaining = limit
+        self.remaining = max_content_length
 
     def read(self, size: int = -1) -> bytes:
         """Read from the body.
 
-        :raises RequestEntityTooLarge: if the body exceeds the limit.
-        :raises OSError: if the body is cut short or malformed.
+        :raises RequestEntityTooLarge: if the body is too long.
+        :raises OSError: if the body is cut short or malformed. Werkzeug answers 400 then.
         """
         try:
             data = self.body.read(size)

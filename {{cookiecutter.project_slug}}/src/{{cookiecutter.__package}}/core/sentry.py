@@ -2,17 +2,14 @@
 
 import logging
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask, has_request_context, request
 
 from .. import errors
-from .logging import Throttle, is_client_error, level_of
+from .logging import Throttle, level_of
 
-if TYPE_CHECKING:
-    from sentry_sdk.types import Event, Hint
-
-LEVELS: dict[int, Any] = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "fatal"}
+LEVELS = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "fatal"}
 NO_USER_DATA: Any = {
     "user_info": False,
     "http_bodies": [],
@@ -59,20 +56,19 @@ def log_dropped_event(reason: str) -> None:
         logging.getLogger(__name__).warning("Sentry events were dropped: %s", reason)
 
 
-def before_send(event: "Event", hint: "Hint") -> "Event | None":
+def before_send(event: Any, hint: Any) -> Any:
     """Return the event without user data, or ``None`` if it must not be sent."""
     record: logging.LogRecord | None = hint.get("log_record")
     error: BaseException | None = (hint.get("exc_info") or (None, None))[1]
-    if error and not record and is_client_error(error):
-        return None
-    subject = error or record or str(event.get("message"))
-    suppressed = _throttle.record(subject)
-    if suppressed is None:
-        return None
     if record:
         event["logentry"] = {"message": str(record.msg)}  # its arguments may be user input
     elif error:
         event["level"] = LEVELS[level_of(error)]
+        if event["level"] == "info":  # the client can correct it
+            return None
+    suppressed = _throttle.record(error or record or str(event.get("message")))
+    if suppressed is None:
+        return None
     request_id = errors.request_id(request.environ) if has_request_context() else getattr(record, "request_id", "")
     event["tags"] = {**event.get("tags", {}), "request_id": request_id, "suppressed": str(suppressed)}
     event.get("contexts", {}).get("trace", {}).pop("dynamic_sampling_context", None)  # from the client's headers

@@ -32,8 +32,6 @@ UNAVAILABLE = (
 )
 # Errors whose messages contain neither SQL nor values.
 HARMLESS = (*UNAVAILABLE, *FULL, "25", "42P01", "58", "SQLITE_CONSTRAINT", "SQLITE_IOERR", "SQLITE_READONLY")
-# Beginnings of such messages of SQLite, for errors with a general code.
-HARMLESS_MESSAGES = ("no such table: ", "Cannot add a ")
 
 
 def is_unique_violation(error: DBAPIError) -> bool:
@@ -58,10 +56,10 @@ def redact(context: ExceptionContext) -> None:
 
 def _safe_message(error: StatementError) -> str:
     """Return the error code, and the message if it cannot contain values."""
-    code, message = _code(error.orig), str(error.orig)
+    code = _code(error.orig)
     connection_failed = not code and isinstance(error, OperationalError)
-    if code.startswith(HARMLESS) or connection_failed or message.startswith(HARMLESS_MESSAGES):
-        return " ".join([code, *message.splitlines()[:1]]).strip()
+    if code.startswith(HARMLESS) or connection_failed:
+        return " ".join([code, *str(error.orig).splitlines()[:1]]).strip()
     return f"{code} (message hidden, because it may contain values)".strip()
 
 

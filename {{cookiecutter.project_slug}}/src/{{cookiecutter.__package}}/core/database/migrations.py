@@ -4,6 +4,7 @@ https://flask-alembic.readthedocs.io
 """
 
 import os
+from functools import cache
 from typing import Any, Literal
 
 from flask import Flask, current_app
@@ -11,7 +12,6 @@ from flask_alembic import Alembic
 from flask_alembic.cli import cli
 from sqlalchemy import MetaData, TypeDecorator, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from .errors import DatabaseGroup
 
@@ -61,9 +61,12 @@ def _render_type(kind: str, item: object, _: object) -> str | Literal[False]:
 
 def check() -> str | None:
     """Return why the database cannot be used, or ``None`` if it answers and its schema is up to date."""
+    session = current_app.extensions["sqlalchemy"].session
     known, heads = _revisions()
+    current: set[str] = set()
     try:
-        current = _current_revisions(current_app.extensions["sqlalchemy"].session)
+        if inspect(session.connection()).has_table("alembic_version"):  # Alembic would log two lines each time
+            current = set(session.scalars(text("SELECT version_num FROM alembic_version")))
     except SQLAlchemyError as error:
         return f"The database does not answer: {error.args[0]}. Start it, or correct DATABASE_URL."
     # An unknown revision is of newer code, which is being deployed.
@@ -72,18 +75,8 @@ def check() -> str | None:
     return None
 
 
-def _current_revisions(session: Session) -> set[str]:
-    """Return the revisions of the database. (Alembic would log two lines each time.)"""
-    if not inspect(session.connection()).has_table("alembic_version"):
-        return set()
-    return set(session.scalars(text("SELECT version_num FROM alembic_version")))
-
-
+@cache
 def _revisions() -> tuple[set[str], set[str]]:
-    """Return all revisions and the newest ones in the folder. They are read once for each application."""
-    if "revisions" not in current_app.extensions:
-        scripts = alembic.script_directory
-        known = {script.revision for script in scripts.walk_revisions()}
-        current_app.extensions["revisions"] = known, set(scripts.get_heads())
-    known, heads = current_app.extensions["revisions"]
-    return known, heads
+    """Return all revisions and the newest ones in the folder. They are read once."""
+    scripts = alembic.script_directory
+    return {script.revision for script in scripts.walk_revisions()}, set(scripts.get_heads())
