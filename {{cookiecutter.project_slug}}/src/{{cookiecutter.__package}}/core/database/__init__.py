@@ -37,13 +37,9 @@ CONNECT_TIMEOUT = 5  # until PostgreSQL accepts a connection, or acknowledges da
 LOCK_TIMEOUT = 5  # until a lock is free
 STATEMENT_TIMEOUT = 10  # of a statement on PostgreSQL; commands, such as a migration, have no limit
 
-NAMES = {  # of constraints; a migration needs the name of a constraint to change it
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "pk": "pk_%(table_name)s",
-}
+# Names of constraints: a migration needs the name of a constraint to change it.
+NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
+NAMES |= {"ck": "ck_%(table_name)s_%(constraint_name)s", "pk": "pk_%(table_name)s"}
 
 
 class Model(orm.DeclarativeBase):
