@@ -45,9 +45,7 @@ def init_app(app: Flask) -> None:
         max_breadcrumbs=0,  # they hold log messages with their arguments
         data_collection=NO_USER_DATA,
     )
-    client = sentry_sdk.get_client()
-    if client.transport:
-        client.transport.on_dropped_event = log_dropped_event  # type: ignore[attr-defined]
+    sentry_sdk.get_client().transport.on_dropped_event = log_dropped_event  # type: ignore[union-attr]
 
 
 def log_dropped_event(reason: str) -> None:
