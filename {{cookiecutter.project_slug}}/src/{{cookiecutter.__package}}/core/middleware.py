@@ -1,8 +1,8 @@
 """Middleware around the application: proxies, mount point, request ID, security headers, last-resort 500 response."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask, Request, Response
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
@@ -12,9 +12,10 @@ from werkzeug.wsgi import ClosingIterator
 
 from .. import errors
 from . import health
+from .requests import complete_body
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+Application = Callable[..., Iterable[bytes]]  # of WSGI (PEP 3333)
+Environ = dict[str, Any]
 
 POLICY = "default-src 'self'; base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'none'"
 # Added to every response that does not set the header itself. CSP level 3, Referrer Policy, Fetch.
@@ -29,22 +30,23 @@ REQUEST_ID_PLACEHOLDER = "request-id-of-the-last-resort-response"
 def init_app(app: Flask) -> None:
     """Wrap the application. Call it last: the outermost middleware is added last."""
     app.session_interface = CookieSessionInterface()
-    application: WSGIApplication = LastResortMiddleware(app.wsgi_app, app)
-    application = RequestMiddleware(application, app.config["TRUSTED_HOSTS"], app.config["APPLICATION_ROOT"])
+    application: Application = LastResortMiddleware(app.wsgi_app, app)
+    application = RequestMiddleware(application, app.config)
     if hops := app.config["PROXY_HOPS"]:
         application = ProxyFix(application, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
     app.wsgi_app = application  # type: ignore[method-assign]
 
 
 class RequestMiddleware:
-    """Set the mount point and the request ID, and add the security headers. WSGI middleware (PEP 3333)."""
+    """Set the mount point and the request ID, complete the body, add security headers. WSGI middleware (PEP 3333)."""
 
-    def __init__(self, application: "WSGIApplication", trusted_hosts: list[str] | None, application_root: str) -> None:
+    def __init__(self, application: Application, config: Mapping[str, Any]) -> None:
         self.application = application
-        self.health_host = (trusted_hosts or ["localhost"])[0].lstrip(".")
-        self.root = application_root.rstrip("/")
+        self.health_host = (config["TRUSTED_HOSTS"] or ["localhost"])[0].lstrip(".")
+        self.root = config["APPLICATION_ROOT"].rstrip("/")
+        self.max_content_length = config["MAX_CONTENT_LENGTH"]
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.setdefault("PATH_INFO", "")
         # A proxy may or may not remove the mount point. One slash only: //a.example is another origin.
         mount_point = environ.get("SCRIPT_NAME", "").strip("/\\")
@@ -53,6 +55,7 @@ class RequestMiddleware:
             environ["PATH_INFO"] = path[len(self.root) :]
         if environ["PATH_INFO"] in health.PATHS:
             environ["HTTP_HOST"] = self.health_host  # health checks use an address as the host name
+        complete_body(environ, self.max_content_length)
         request_id = errors.request_id(environ)
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -71,18 +74,18 @@ class LastResortMiddleware:
     and in tests exceptions are passed on. WSGI middleware (PEP 3333).
     """
 
-    def __init__(self, application: "WSGIApplication", app: Flask) -> None:
+    def __init__(self, application: Application, app: Flask) -> None:
         self.application = application
         self.app = app
         with app.test_request_context(headers={"X-Request-ID": REQUEST_ID_PLACEHOLDER}):
             self.page = errors.HTMLRenderer("errors")(InternalServerError())
             self.problem = errors.render_problem(InternalServerError())
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         started: list[Any] = []
         body: Iterable[bytes] = ()
         try:
-            body = self.application(environ, lambda *arguments: started.append(arguments))  # type: ignore[arg-type]
+            body = self.application(environ, lambda *arguments: started.append(arguments))
             parts = iter(body)
             first = next(parts, b"")
             status, headers = started[-1][:2]
@@ -98,7 +101,7 @@ class LastResortMiddleware:
             response = chain([first], parts)
         return ClosingIterator(response, getattr(body, "close", None))
 
-    def _respond(self, environ: "WSGIEnvironment") -> Response:
+    def _respond(self, environ: Environ) -> Response:
         is_api = errors.renderer_for(self.app, environ["PATH_INFO"]) is errors.render_problem
         constant = self.problem if is_api else self.page
         body = constant.get_data().replace(REQUEST_ID_PLACEHOLDER.encode(), errors.request_id(environ).encode())

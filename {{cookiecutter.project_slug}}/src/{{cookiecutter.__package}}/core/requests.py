@@ -1,14 +1,10 @@
 """Request bodies: complete, not too large, and strict JSON (RFC 8259)."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import flask
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # they change nothing (RFC 9110 section 9.2.1)
 
@@ -17,8 +13,6 @@ def init_app(app: flask.Flask) -> None:
     app.request_class = Request
     app.json = StrictJSONProvider(app)
     app.before_request(reject_large_body)
-    middleware = CompleteBodyMiddleware(app.wsgi_app, app.config["MAX_CONTENT_LENGTH"])
-    app.wsgi_app = middleware  # type: ignore[method-assign]
 
 
 def reject_large_body() -> None:
@@ -27,20 +21,13 @@ def reject_large_body() -> None:
         raise RequestEntityTooLarge
 
 
-class CompleteBodyMiddleware:
-    """Let Werkzeug notice a body that is cut short, so that it answers 400. WSGI middleware (PEP 3333)."""
-
-    def __init__(self, application: "WSGIApplication", max_content_length: int) -> None:
-        self.application = application
-        self.max_content_length = max_content_length
-
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if "HTTP_TRANSFER_ENCODING" in environ:
-            environ["wsgi.input"] = ChunkedBody(environ["wsgi.input"], self.max_content_length)
-        elif "CONTENT_LENGTH" in environ:
-            # Set by Gunicorn. With it, Werkzeug does not notice a body that is shorter than Content-Length.
-            environ.pop("wsgi.input_terminated", None)
-        return self.application(environ, start_response)
+def complete_body(environ: dict[str, Any], max_content_length: int) -> None:
+    """Let Werkzeug notice a body that is cut short, so that it answers 400."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        environ["wsgi.input"] = ChunkedBody(environ["wsgi.input"], max_content_length)
+    elif "CONTENT_LENGTH" in environ:
+        # Set by Gunicorn. With it, Werkzeug does not notice a body that is shorter than Content-Length.
+        environ.pop("wsgi.input_terminated", None)
 
 
 class ChunkedBody:

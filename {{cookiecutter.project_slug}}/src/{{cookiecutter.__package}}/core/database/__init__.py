@@ -141,10 +141,7 @@ def _engine_options(url: URL, debug: bool) -> dict[str, Any]:
 
 
 def _remove_async_teardown(app: Flask) -> None:
-    """Remove Flask-SQLAlchemy-Lite's teardown function for asynchronous sessions, unless they are used.
-
-    Flask starts an event loop for it at the end of every request, which takes 1 ms.
-    """
+    """Remove the teardown function for asynchronous sessions. Flask starts an event loop for it, which takes 1 ms."""
     if not app.config.get("SQLALCHEMY_ASYNC_ENGINES"):
         app.teardown_appcontext_funcs = [
             each
@@ -161,10 +158,7 @@ def _connect_sqlite(connection: Any, _: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Begin a transaction. ``BEGIN IMMEDIATE`` waits for the write lock.
-
-    A transaction that begins deferred, reads and then writes fails as locked if another one has written meanwhile.
-    """
+    """Begin a transaction. One that reads and then writes fails as locked if another one has written meanwhile."""
     writes = connection.get_execution_options().get("sqlite_immediate")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

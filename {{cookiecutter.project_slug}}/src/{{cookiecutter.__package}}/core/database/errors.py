@@ -16,20 +16,14 @@ from werkzeug.exceptions import Conflict, HTTPException
 
 from ... import errors
 
-# Deadlock or serialization failure: the transaction may succeed when it is run again.
-CONFLICT = ("40001", "40P01", "SQLITE_BUSY_SNAPSHOT")
-# Unique violation: such a row exists.
-UNIQUE = ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
-# The disk is full.
-FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+CONFLICT = ("40001", "40P01", "SQLITE_BUSY_SNAPSHOT")  # deadlock: the transaction may succeed when it is run again
+UNIQUE = ("23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")  # such a row exists
+FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # the disk is full
 # The disk fails or is read-only, or the data is corrupt.
 FAILING = ("58", "XX001", "XX002", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 # Locked, disconnected, shut down, out of connections or memory, or stopped by a timeout.
-UNAVAILABLE = (
-    *CONFLICT,
-    *("08", "25P03", "25P04", "53", "55P03", "57"),
-    *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_CANTOPEN", "SQLITE_NOMEM", "SQLITE_INTERRUPT"),
-)
+UNAVAILABLE = (*CONFLICT, "08", "25P03", "25P04", "53", "55P03", "57", "SQLITE_BUSY", "SQLITE_LOCKED")
+UNAVAILABLE += ("SQLITE_PROTOCOL", "SQLITE_CANTOPEN", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
 # Errors whose messages contain neither SQL nor values.
 HARMLESS = (*UNAVAILABLE, *FULL, "25", "42P01", "58", "SQLITE_CONSTRAINT", "SQLITE_IOERR", "SQLITE_READONLY")
 
@@ -45,10 +39,7 @@ def is_conflict(error: Exception) -> bool:
 
 
 def redact(context: ExceptionContext) -> None:
-    """Remove SQL and values from an exception, and so from the log and from Sentry.
-
-    The option ``hide_parameters`` alone leaves the SQL, and the values in the message of the driver.
-    """
+    """Remove SQL and values from an exception. ``hide_parameters`` leaves the SQL, and the message of the driver."""
     if error := context.sqlalchemy_exception:
         context.original_exception.args = error.args = (_safe_message(error),)
         error.statement = None
