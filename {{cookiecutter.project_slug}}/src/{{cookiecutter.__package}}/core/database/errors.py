@@ -22,7 +22,7 @@ FULL = ("53100", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # the disk is full
 # The disk fails or is read-only, or the data is corrupt.
 FAILING = ("58", "XX001", "XX002", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 # Locked, disconnected, shut down, out of connections or memory, or stopped by a timeout.
-UNAVAILABLE = (*CONFLICT, "08", "25P03", "25P04", "53", "55P03", "57", "SQLITE_BUSY", "SQLITE_LOCKED")
+UNAVAILABLE: tuple[str, ...] = (*CONFLICT, "08", "25P03", "25P04", "53", "55P03", "57", "SQLITE_BUSY", "SQLITE_LOCKED")
 UNAVAILABLE += ("SQLITE_PROTOCOL", "SQLITE_CANTOPEN", "SQLITE_NOMEM", "SQLITE_INTERRUPT")
 # Errors whose messages contain neither SQL nor values.
 HARMLESS = (*UNAVAILABLE, *FULL, "25", "42P01", "58", "SQLITE_CONSTRAINT", "SQLITE_IOERR", "SQLITE_READONLY")
