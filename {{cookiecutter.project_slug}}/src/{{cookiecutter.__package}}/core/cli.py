@@ -26,7 +26,7 @@ def init_app(app: Flask) -> None:
             findings.append(check_sentry())
         for level, text in findings or [("ok", "No problem found.")]:
             click.echo(f"{level:<8} {' '.join(text.split())}")
-        context.exit(int("problem" in dict(findings)))
+        context.exit(int(any(level == "problem" for level, _ in findings)))
 
 
 def check_settings(app: Flask) -> Iterator[Finding]:
