@@ -14,10 +14,7 @@ bp.add_app_template_filter(html, "markdown")
 
 @bp.get("/", strict_slashes=False)
 def index() -> str:
-    """List posts, newest first.
-
-    :raise 404: if the query parameter ``before`` is not an ID.
-    """
+    """List posts, newest first. Raise 404 if the query parameter ``before`` is not an ID."""
     before = request.args.get("before", type=int)
     if "before" in request.args and (before is None or not 1 <= before <= posts.MAX_ID):
         abort(404)
@@ -28,8 +25,5 @@ def index() -> str:
 
 @bp.get("/<slug>")
 def show(slug: str) -> str:
-    """Show a post.
-
-    :raise 404: if no post has this slug.
-    """
+    """Show a post. Raise 404 if no post has this slug."""
     return render_template("blog/show.html", post=posts.get_by_slug(slug) or abort(404))
