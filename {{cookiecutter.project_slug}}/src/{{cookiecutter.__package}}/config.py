@@ -55,9 +55,7 @@ RateLimitURL = Annotated[str, Field(pattern=r"^(memory://|rediss?://.+)$"), Afte
 class Settings(BaseModel):
     """The settings, read by :func:`load` or created by a test."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, use_attribute_docstrings=True)
 
     FLASK_DEBUG: bool = False
     """1 for development; otherwise the service runs in production mode"""

@@ -71,7 +71,7 @@ def get_by_slug(slug: str) -> Post | None:
 
 
 def create(data: PostInput) -> Post:
-    """Add a post. Raise :exc:`SlugTaken` if another post has its slug."""
+    """Add a post. Raise SlugTaken if another post has its slug."""
     words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", data.title).lower()).strip("-")
     slug = data.slug or words[:200] or data.title.encode(errors="replace").hex()[:16]  # hex if there are no letters
     post = Post(slug=slug, title=data.title, body=data.body, published=datetime.now(UTC))
@@ -81,7 +81,7 @@ def create(data: PostInput) -> Post:
 
 
 def update(post: Post, data: PostInput) -> None:
-    """Replace title and body, and the slug if one is sent. Raise :exc:`SlugTaken` if another post has the slug."""
+    """Replace title and body, and the slug if one is sent. Raise SlugTaken if another post has the slug."""
     post.title, post.body, post.slug = data.title, data.body, data.slug or post.slug
     _flush()
 

@@ -15,8 +15,6 @@ from ..comments import CommentList
 from ..posts import PostInput
 from .schemas import PostList, PostOutput, Problem
 
-DOCUMENT = json.loads(Path(__file__).with_name("openapi.json").read_text("utf-8"))
-
 bp = Blueprint("problems", __name__, url_prefix="/problems")
 
 
@@ -26,12 +24,11 @@ def openapi(mount_point: str) -> dict[str, Any]:
     models: list[type[BaseModel]] = [PostInput, PostOutput, PostList, CommentList, Problem]
     reference = "#/components/schemas/{model}"
     _, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=reference)
-    return {
-        **DOCUMENT,
-        "info": {"title": about["Name"], "version": about["Version"], "description": about["Summary"]},
-        "servers": [{"url": mount_point or "/"}],
-        "components": {**DOCUMENT["components"], "schemas": schemas["$defs"]},
-    }
+    document: dict[str, Any] = json.loads(Path(__file__).with_name("openapi.json").read_text("utf-8"))
+    document["info"] = {"title": about["Name"], "version": about["Version"], "description": about["Summary"]}
+    document["servers"] = [{"url": mount_point or "/"}]
+    document["components"]["schemas"] = schemas["$defs"]
+    return document
 
 
 def problem_types() -> dict[str, type[errors.InvalidAPIUsage]]:

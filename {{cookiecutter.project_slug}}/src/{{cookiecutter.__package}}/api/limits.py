@@ -1,7 +1,4 @@
-"""Rate limits, counted per client address in memory or in Redis (RATELIMIT_STORAGE_URI).
-
-Requests pass while Redis is unavailable. https://limits.readthedocs.io
-"""
+"""Rate limits, counted per client address in memory or in Redis. https://limits.readthedocs.io"""
 
 import logging
 import math

@@ -66,12 +66,7 @@ class Problem(BaseModel):
 
 
 def read_body(model: type[Model]) -> Model:
-    """Parse and validate the JSON body of the current request.
-
-    :raises BadRequest: 400, the body is not valid JSON.
-    :raises UnsupportedMediaType: 415, the content type is not JSON.
-    :raises InvalidBody: 422, the body does not match the model.
-    """
+    """Parse and validate the JSON body of the current request. Raise 400 or 415 if it is not JSON, or InvalidBody."""
     try:
         return model.model_validate(request.get_json())
     except ValidationError as error:
@@ -79,7 +74,7 @@ def read_body(model: type[Model]) -> Model:
 
 
 def read_query(model: type[Model]) -> Model:
-    """Parse and validate the query of the current request. Raise :exc:`InvalidQuery` if it does not match the model."""
+    """Parse and validate the query of the current request. Raise InvalidQuery if it does not match the model."""
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:

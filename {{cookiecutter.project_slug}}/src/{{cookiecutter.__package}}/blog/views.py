@@ -19,8 +19,7 @@ def index() -> str:
     if "before" in request.args and (before is None or not 1 <= before <= posts.MAX_ID):
         abort(404)
     found = posts.page(POSTS_PER_PAGE + 1, before)  # one more, to see whether there are older posts
-    has_older = len(found) > POSTS_PER_PAGE
-    return render_template("blog/index.html", posts=found[:POSTS_PER_PAGE], has_older=has_older)
+    return render_template("blog/index.html", posts=found[:POSTS_PER_PAGE], has_older=len(found) > POSTS_PER_PAGE)
 
 
 @bp.get("/<slug>")
