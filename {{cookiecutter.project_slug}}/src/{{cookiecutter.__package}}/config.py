@@ -21,10 +21,9 @@ def _split(value: object) -> object:
 
 
 def _check_secret_key(value: str, info: ValidationInfo) -> str:
-    if not value and not info.data.get("FLASK_DEBUG"):
-        command = "python3 -c 'import secrets; print(secrets.token_hex())'"
-        raise ValueError(f"missing; put into .env what this prints: {command}")
-    return value or "development"
+    if value or info.data.get("FLASK_DEBUG"):
+        return value or "development"
+    raise ValueError("missing; put into .env what this prints: python3 -c 'import secrets; print(secrets.token_hex())'")
 
 
 def _check_port(url: str) -> str:
