@@ -52,12 +52,13 @@ class SlugTaken(errors.InvalidAPIUsage):
     description = "Another post has this slug, its name in the URL. Send a different slug or title."
 
 
-def page(limit: int, before: int | None = None) -> Sequence[Post]:
-    """Return at most ``limit`` posts, newest first, with an ID below ``before``, which is at most :data:`MAX_ID`."""
-    query = select(Post).order_by(Post.id.desc()).limit(limit)
+def page(limit: int, before: int | None) -> tuple[Sequence[Post], bool]:
+    """Return at most ``limit`` posts with an ID below ``before``, newest first, and whether there are older ones."""
+    query = select(Post).order_by(Post.id.desc()).limit(limit + 1)  # one more, to see whether there are older ones
     if before is not None:
         query = query.where(Post.id < before)
-    return db.session.scalars(query).all()
+    found = db.session.scalars(query).all()
+    return found[:limit], len(found) > limit
 
 
 def get(post_id: int, for_update: bool = False) -> Post | None:

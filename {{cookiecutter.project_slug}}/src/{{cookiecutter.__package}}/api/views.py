@@ -36,10 +36,9 @@ class PreconditionFailed(errors.InvalidAPIUsage):
 def list_posts() -> ResponseReturnValue:
     """List posts, newest first. The Link header has the URL of the next page."""
     query = read_query(PostsQuery)
-    found = posts.page(query.limit + 1, query.before)  # one more, to see whether there is a next page
-    page = found[: query.limit]
+    page, has_older = posts.page(query.limit, query.before)
     response = _json(PostList.model_validate({"posts": page}))
-    if len(found) > query.limit:
+    if has_older:
         response.headers["Link"] = f'<{url_for(".list_posts", limit=query.limit, before=page[-1].id)}>; rel="next"'
     return response
 
