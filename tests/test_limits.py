@@ -67,9 +67,9 @@ def test_one_too_many_is_a_problem(counted: Service) -> None:
     seconds = int(refused.headers["Retry-After"])
     assert 1 <= seconds <= 60
     for answer in (last, refused):
-        assert answer.headers["RateLimit-Policy"] == '"default";q=6;w=60'
-        assert re.fullmatch(r'"default";r=0;t=([1-9]|[1-5]\d|60)', answer.headers["RateLimit"])
-    assert refused.headers["RateLimit"] == f'"default";r=0;t={seconds}'
+        assert answer.headers["RateLimit-Policy"] == '"6 per 1 minute";q=6;w=60'
+        assert re.fullmatch(r'"6 per 1 minute";r=0;t=([1-9]|[1-5]\d|60)', answer.headers["RateLimit"])
+    assert refused.headers["RateLimit"] == f'"6 per 1 minute";r=0;t={seconds}'
     assert "Retry-After" not in last.headers
 
 

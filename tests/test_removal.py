@@ -365,7 +365,8 @@ def test_database_is_removed(copy: Copy) -> None:
     copy.replace("SOURCE/core/__init__.py", "import cli, database,", "import cli,")
     copy.remove_lines("SOURCE/core/__init__.py", r"    database\.init_app")
     copy.remove_lines("SOURCE/config.py", r"from \.core\.database", r"    DATABASE_URL: ", r'    """sqlite:///NAME\.db')
-    for command in (["ruff", "check", "src"], ["ruff", "format", "--check", "src"], ["mypy", "src"], ["lint-imports"]):
+    make_format = (["ruff", "check", "--fix", "src"], ["ruff", "format", "src"])
+    for command in (*make_format, ["mypy", "src"], ["lint-imports"]):
         program = copy.folder / ".venv/bin" / command[0]
         environment = user_environment(PYTHONPATH=copy.settings["PYTHONPATH"], MYPY_CACHE_DIR=str(copy.cache))
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

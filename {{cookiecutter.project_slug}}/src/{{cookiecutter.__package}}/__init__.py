@@ -14,10 +14,8 @@ from .config import Settings, load
 def create_app(settings: Settings | None = None, config: Mapping[str, Any] | None = None) -> Flask:
     """Create the application.
 
-    :param settings: the settings. By default they are read from the environment, ``.env`` and ``SETTINGS_FILE``, and
-        logging is configured for this process. A test passes its own settings and keeps its own logging.
-    :param config: configuration of Flask and of extensions, such as ``{"WTF_CSRF_ENABLED": False}``. Environment
-        variables with the prefix ``FLASK_`` set them too: https://flask.palletsprojects.com/en/stable/config/
+    :param settings: for a test. By default they are read with :func:`load`, and logging is configured.
+    :param config: configuration of Flask and of extensions, such as ``{"WTF_CSRF_ENABLED": False}``.
     :raises SystemExit: with one line for each setting that is missing or wrong.
     """
     if settings is None:
@@ -25,10 +23,8 @@ def create_app(settings: Settings | None = None, config: Mapping[str, Any] | Non
         core.logging.configure(settings.LOG_LEVEL, settings.FLASK_DEBUG)
 
     app = core.App(__name__, instance_path=str(Path("instance").absolute()))
-    app.config.update(
-        SESSION_COOKIE_SECURE=not settings.FLASK_DEBUG, SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax"
-    )
-    app.config.from_prefixed_env()
+    app.config.update(SESSION_COOKIE_SECURE=not settings.FLASK_DEBUG, SESSION_COOKIE_SAMESITE="Lax")
+    app.config.from_prefixed_env()  # FLASK_NAME=value sets NAME
     app.config.update(settings.model_dump())
     app.config.update(config or {})
     app.debug = settings.FLASK_DEBUG

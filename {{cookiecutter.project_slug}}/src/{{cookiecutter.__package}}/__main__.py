@@ -1,7 +1,6 @@
 """Run the development server in one process: ``python -m`` and the name of this package.
 
-With ``EXTERNAL_DEBUGGER=1`` it does not catch exceptions, so that the debugger of an editor stops at them:
-https://flask.palletsprojects.com/en/stable/debugging/
+EXTERNAL_DEBUGGER=1 leaves exceptions to a debugger: https://flask.palletsprojects.com/en/stable/debugging/
 """
 
 import os

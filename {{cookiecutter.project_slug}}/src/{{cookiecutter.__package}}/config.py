@@ -1,13 +1,10 @@
-"""The settings of the service: name, type, default and meaning. Add your own as fields of :class:`Settings`.
-
-A setting has the same name in the environment, in ``.env``, in the TOML file that SETTINGS_FILE names (in this order of
-precedence), in :class:`Settings` and in ``app.config``.
-"""
+"""The settings of the service. Add your own as fields of :class:`Settings`, which become keys of ``app.config``."""
 
 import os
 import tomllib
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import limits
@@ -17,23 +14,16 @@ from pydantic_core import ErrorDetails
 
 from .core.database import database_url
 
-ENV_FILE = ".env"
-NEW_SECRET_KEY = "python3 -c 'import secrets; print(secrets.token_hex())'"
-
 
 def _split(value: object) -> object:
     """Split the value of an environment variable at commas."""
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-def _to_upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
-
-
 def _check_secret_key(value: str, info: ValidationInfo) -> str:
-    if not value and not info.data.get("FLASK_DEBUG"):
-        raise ValueError(f"missing; put into .env what this prints: {NEW_SECRET_KEY}")
-    return value or "development"
+    if value or info.data.get("FLASK_DEBUG"):
+        return value or "development"
+    raise ValueError("missing; put into .env what this prints: python3 -c 'import secrets; print(secrets.token_hex())'")
 
 
 def _check_port(url: str) -> str:
@@ -52,24 +42,19 @@ def _check_rate_limit(value: str) -> str:
     return value
 
 
+ValidPort = AfterValidator(_check_port)
 HostName = Annotated[str, Field(pattern=r"^[\w.:\[\]-]+$")]
 MailAddress = Annotated[str, Field(pattern=r"^[!-?A-~]+@[\w.-]+$")]
-MailURL = Annotated[
-    str, Field(pattern=r"^smtps?://([^:/@\s]+:[^:/@\s]+@)?[\w.-]+(:\d+)?$"), AfterValidator(_check_port)
-]
-HTTPURL = Annotated[str, Field(pattern=r"^https?://[\w.\[\]:-]+(/[^?#\s]*)?$"), AfterValidator(_check_port)]
-SentryDSN = Annotated[
-    str, Field(pattern=r"^(https?://[^/@\s]+@[\w.-]+(:\d+)?(/[\w-]+)*/\d+)?$"), AfterValidator(_check_port)
-]
+MailURL = Annotated[str, Field(pattern=r"^smtps?://([^:/@\s]+:[^:/@\s]+@)?[\w.-]+(:\d+)?$"), ValidPort]
+HTTPURL = Annotated[str, Field(pattern=r"^https?://[\w.\[\]:-]+(/[^?#\s]*)?$"), ValidPort]
+SentryDSN = Annotated[str, Field(pattern=r"^(https?://[^/@\s]+@[\w.-]+(:\d+)?(/[\w-]+)*/\d+)?$"), ValidPort]
 RateLimitURL = Annotated[str, Field(pattern=r"^(memory://|rediss?://.+)$"), AfterValidator(_check_redis)]
 
 
 class Settings(BaseModel):
     """The settings, read by :func:`load` or created by a test."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, use_attribute_docstrings=True)
 
     FLASK_DEBUG: bool = False
     """1 for development; otherwise the service runs in production mode"""
@@ -103,7 +88,7 @@ class Settings(BaseModel):
     RATELIMIT_STORAGE_URI: RateLimitURL = Field(default="memory://", repr=False)
     """where requests are counted: memory:// for each process, redis://HOST:6379 for all processes"""
 
-    LOG_LEVEL: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_to_upper)] = "INFO"
+    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     """lowest level that is logged"""
     SENTRY_DSN: SentryDSN = Field(default="", repr=False)
     """DSN of the project in Sentry; blank for none"""
@@ -114,42 +99,33 @@ class Settings(BaseModel):
 
 
 def load() -> Settings:
-    """Read the settings. A blank environment variable counts as not set.
+    """Read the settings from the environment, ``.env`` and the TOML file SETTINGS_FILE, in this order of precedence.
 
-    ``.env`` is loaded into the environment, so that Flask, its extensions and the Sentry SDK read it too.
+    A blank variable counts as not set. Flask and its extensions read ``.env`` too, because it becomes the environment.
 
     :raises SystemExit: with one line for each invalid setting, which says what to do.
     """
     try:
-        variables = dotenv_values(ENV_FILE)
+        variables = dotenv_values(".env")
     except (OSError, UnicodeDecodeError) as error:
-        raise SystemExit(f"{ENV_FILE}: cannot be read as UTF-8: {error}") from None
+        raise SystemExit(f".env: cannot be read as UTF-8: {error}") from None
     for name, value in variables.items():
         if value and not os.environ.get(name, "").strip():
             os.environ[name] = value
     environment = {name: os.environ[name] for name in Settings.model_fields if os.environ.get(name, "").strip()}
+    path = environment.get("SETTINGS_FILE")
     try:
-        return Settings.model_validate(_read_file(environment.get("SETTINGS_FILE")) | environment)
+        file = tomllib.loads(Path(path).read_text("utf-8")) if path else {}
+        return Settings.model_validate(file | environment)
     except ValidationError as error:
         raise SystemExit("\n".join(sorted(map(_to_line, error.errors())))) from None
-
-
-def _read_file(path: str | None) -> dict[str, Any]:
-    if not path:
-        return {}
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
     except (OSError, ValueError) as error:
         raise SystemExit(f"SETTINGS_FILE: {path} cannot be read as TOML: {error}") from None
 
 
 def _to_line(problem: ErrorDetails) -> str:
     """Return an error as one line, without the value of a secret setting."""
-    message = problem["msg"].removeprefix("Value error, ")
-    if not problem["loc"]:  # of a validator of the whole model
-        return message
-    name = str(problem["loc"][0])
+    name, message = str(problem["loc"][0]), problem["msg"].removeprefix("Value error, ")
     if name not in Settings.model_fields:
         return f"{name}: unknown setting; see config.py"
     field = Settings.model_fields[name]

@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import String, Text, select
@@ -42,7 +41,7 @@ class PostInput(BaseModel):
 
     title: str = Field(max_length=200, pattern=LINE)
     body: str = Field(min_length=1, max_length=50_000, pattern=NO_NUL, description="Markdown")
-    slug: Annotated[str, Field(max_length=200, pattern=r"^[\w-]+$")] | None = None
+    slug: str | None = Field(default=None, max_length=200, pattern=r"^[\w-]+$")
     """name of the post in its URL; derived from the title if omitted"""
 
 
@@ -53,22 +52,17 @@ class SlugTaken(errors.InvalidAPIUsage):
     description = "Another post has this slug, its name in the URL. Send a different slug or title."
 
 
-def page(limit: int, before: int | None = None) -> Sequence[Post]:
-    """Return at most ``limit`` posts, newest first.
-
-    :param before: return only posts with a smaller ID. At most :data:`MAX_ID`.
-    """
-    query = select(Post).order_by(Post.id.desc()).limit(limit)
+def page(limit: int, before: int | None) -> tuple[Sequence[Post], bool]:
+    """Return at most ``limit`` posts with an ID below ``before``, newest first, and whether there are older ones."""
+    query = select(Post).order_by(Post.id.desc()).limit(limit + 1)  # one more, to see whether there are older ones
     if before is not None:
         query = query.where(Post.id < before)
-    return db.session.scalars(query).all()
+    found = db.session.scalars(query).all()
+    return found[:limit], len(found) > limit
 
 
 def get(post_id: int, for_update: bool = False) -> Post | None:
-    """Return the post with this ID, or None.
-
-    :param for_update: lock the post until the end of the transaction.
-    """
+    """Return the post with this ID, or None. With ``for_update`` it is locked until the end of the transaction."""
     return db.session.get(Post, post_id, with_for_update=for_update) if post_id <= MAX_ID else None
 
 
@@ -78,11 +72,9 @@ def get_by_slug(slug: str) -> Post | None:
 
 
 def create(data: PostInput) -> Post:
-    """Add a post.
-
-    :raises SlugTaken: if another post has its slug.
-    """
-    slug = data.slug or slugify(data.title)
+    """Add a post. Raise SlugTaken if another post has its slug."""
+    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", data.title).lower()).strip("-")
+    slug = data.slug or words[:200] or data.title.encode(errors="replace").hex()[:16]  # hex if there are no letters
     post = Post(slug=slug, title=data.title, body=data.body, published=datetime.now(UTC))
     db.session.add(post)
     _flush()
@@ -90,23 +82,9 @@ def create(data: PostInput) -> Post:
 
 
 def update(post: Post, data: PostInput) -> None:
-    """Replace the title and the body of a post, and its slug if one is sent. Increase the version if it changes.
-
-    :raises SlugTaken: if another post has the slug.
-    """
+    """Replace title and body, and the slug if one is sent. Raise SlugTaken if another post has the slug."""
     post.title, post.body, post.slug = data.title, data.body, data.slug or post.slug
     _flush()
-
-
-def delete(post: Post) -> None:
-    """Delete a post."""
-    db.session.delete(post)
-
-
-def slugify(title: str) -> str:
-    """Return the title's letters and digits in lower case, joined by ``-``. A title without any becomes hex digits."""
-    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", title).lower())
-    return words.strip("-")[:200] or title.encode(errors="replace").hex()[:16]
 
 
 def _flush() -> None:

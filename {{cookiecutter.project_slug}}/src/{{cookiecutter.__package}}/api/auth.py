@@ -45,31 +45,15 @@ class InvalidToken(errors.InvalidAPIUsage):
 
 
 def require_token() -> None:
-    """Raise an error for a write without a valid token. For ``before_request`` of a blueprint."""
+    """Raise 401 for a write without a valid token. For ``before_request`` of a blueprint."""
     if request.method in SAFE_METHODS:
         return
     authorization = request.authorization
     if authorization is None or authorization.type != "bearer" or not authorization.token:
         raise TokenRequired
-    if verify_token(authorization.token) is None:
-        raise InvalidToken
-
-
-def verify_token(text: str) -> Token | None:
-    """Return the stored token, or None if the text is not a valid token."""
     with db.sessionmaker() as session:  # a transaction of db.session would switch off the retry of @transaction
-        return session.scalar(select(Token).filter_by(hash=_hash(text)))
-
-
-@transaction
-def create_token(name: str) -> str:
-    """Store a new token and return its text, which cannot be shown again.
-
-    :raises IntegrityError: if a token with this name exists.
-    """
-    token = secrets.token_urlsafe(32)
-    db.session.add(Token(name=name, hash=_hash(token), created=datetime.now(UTC)))
-    return token
+        if session.scalar(select(Token).filter_by(hash=_hash(authorization.token))) is None:
+            raise InvalidToken
 
 
 def _hash(token: str) -> str:
@@ -81,10 +65,13 @@ def _hash(token: str) -> str:
 @click.argument("name")
 def _create(name: str) -> None:
     """Create a token for NAME and print it. It cannot be shown again."""
+    token = secrets.token_urlsafe(32)
+    db.session.add(Token(name=name, hash=_hash(token), created=datetime.now(UTC)))
     try:
-        click.echo(create_token(name))
+        db.session.commit()
     except IntegrityError:
         raise click.ClickException(f"There is a token for {name}. Revoke it first, or choose a name.") from None
+    click.echo(token)
 
 
 @cli.command("list")

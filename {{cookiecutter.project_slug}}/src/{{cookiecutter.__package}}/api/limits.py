@@ -1,7 +1,4 @@
-"""Rate limits, counted per client address in memory or in Redis (RATELIMIT_STORAGE_URI).
-
-Requests pass while Redis is unavailable. https://limits.readthedocs.io
-"""
+"""Rate limits, counted per client address in memory or in Redis. https://limits.readthedocs.io"""
 
 import logging
 import math
@@ -24,8 +21,6 @@ from ..core.requests import SAFE_METHODS
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-REDIS_TIMEOUTS = {"socket_connect_timeout": 0.5, "socket_timeout": 0.5}  # seconds
 
 _logger = logging.getLogger(__name__)
 _throttle = Throttle()
@@ -58,19 +53,16 @@ def rate_limit(limit: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def enforce_limit() -> None:
-    """Limit the writes of one address to RATELIMIT_WRITES. For ``before_request`` of a blueprint.
-
-    :raises RateLimited: if the limit is exceeded.
-    """
+    """Raise 429 if the writes of one address exceed RATELIMIT_WRITES. For ``before_request`` of a blueprint."""
     if request.method not in SAFE_METHODS:
         _enforce(current_app.config["RATELIMIT_WRITES"], __name__)
 
 
 def init_storage(app: App) -> None:
     """Create the storage of the counts. It connects at the first request."""
-    uri = app.config["RATELIMIT_STORAGE_URI"]
-    options = {} if uri == "memory://" else REDIS_TIMEOUTS
-    app.extensions["rate_limit_storage"] = storage_from_string(uri, wrap_exceptions=True, **options)
+    app.extensions["rate_limit_storage"] = storage_from_string(
+        app.config["RATELIMIT_STORAGE_URI"], wrap_exceptions=True, socket_connect_timeout=0.5, socket_timeout=0.5
+    )
 
 
 def _enforce(limit: str, scope: str) -> None:
@@ -85,10 +77,7 @@ def _enforce(limit: str, scope: str) -> None:
 
 
 def _count(item: limits.RateLimitItem, scope: str) -> None:
-    """Count the request, and add the headers of draft-ietf-httpapi-ratelimit-headers-10 to the response.
-
-    :raises RateLimited: if the limit is exceeded.
-    """
+    """Count the request, and add the headers of draft-ietf-httpapi-ratelimit-headers-10 to the response."""
     limiter = FixedWindowRateLimiter(current_app.extensions["rate_limit_storage"])
     passes = limiter.hit(item, scope, _client())
     window = limiter.get_window_stats(item, scope, _client())

@@ -1,4 +1,4 @@
-"""Request and response schemas."""
+"""Request and response schemas, and the problem types of invalid requests."""
 
 from datetime import datetime
 from typing import TypeVar
@@ -6,10 +6,23 @@ from typing import TypeVar
 from flask import request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .. import posts
-from .problems import InvalidBody, InvalidQuery
+from .. import errors, posts
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class InvalidBody(errors.InvalidBody):
+    type = "/problems/invalid-body"
+    title = "Invalid body"
+    documentation = "Each member of errors has a detail and a pointer (RFC 6901) to the invalid value in the JSON body."
+
+
+class InvalidQuery(errors.InvalidAPIUsage):
+    code = 400
+    type = "/problems/invalid-query"
+    title = "Invalid query"
+    description = "The query is invalid; see errors."
+    documentation = "Each member of errors has a detail and the name of the invalid query parameter."
 
 
 class PostOutput(BaseModel):
@@ -53,12 +66,7 @@ class Problem(BaseModel):
 
 
 def read_body(model: type[Model]) -> Model:
-    """Parse and validate the JSON body of the current request.
-
-    :raises BadRequest: 400, the body is not valid JSON.
-    :raises UnsupportedMediaType: 415, the content type is not JSON.
-    :raises InvalidBody: 422, the body does not match the model.
-    """
+    """Parse and validate the JSON body of the current request. Raise 400 or 415 if it is not JSON, or InvalidBody."""
     try:
         return model.model_validate(request.get_json())
     except ValidationError as error:
@@ -66,10 +74,7 @@ def read_body(model: type[Model]) -> Model:
 
 
 def read_query(model: type[Model]) -> Model:
-    """Parse and validate the query of the current request.
-
-    :raises InvalidQuery: 400, the query does not match the model.
-    """
+    """Parse and validate the query of the current request. Raise InvalidQuery if it does not match the model."""
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:

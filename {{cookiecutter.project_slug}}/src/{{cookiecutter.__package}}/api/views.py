@@ -8,10 +8,7 @@ from ..comments import CommentList, get_comments
 from ..core.database import db, transaction
 from ..posts import PostInput
 from . import auth, docs, limits
-from .problems import PreconditionFailed, PreconditionRequired
 from .schemas import PostList, PostOutput, PostsQuery, read_body, read_query
-
-NO_SUCH_POST = "There is no post with this ID."
 
 bp = Blueprint("api", __name__, url_prefix="/api", cli_group=None)
 errors.register_renderer(bp, errors.render_problem)
@@ -21,14 +18,27 @@ bp.cli.add_command(auth.cli)
 bp.record(lambda state: limits.init_storage(state.app))  # at startup, so that flask doctor checks it
 
 
+class PreconditionRequired(errors.InvalidAPIUsage):
+    code = 428
+    type = "/problems/precondition-required"
+    title = "Precondition required"
+    description = "Send the ETag of the version that you fetched in the If-Match header."
+
+
+class PreconditionFailed(errors.InvalidAPIUsage):
+    code = 412
+    type = "/problems/precondition-failed"
+    title = "Precondition failed"
+    description = "The If-Match header is not the current ETag, quotes included. Fetch the post again before updating."
+
+
 @bp.get("/posts")
 def list_posts() -> ResponseReturnValue:
     """List posts, newest first. The Link header has the URL of the next page."""
     query = read_query(PostsQuery)
-    found = posts.page(query.limit + 1, query.before)  # one more, to see whether there is a next page
-    page = found[: query.limit]
+    page, has_older = posts.page(query.limit, query.before)
     response = _json(PostList.model_validate({"posts": page}))
-    if len(found) > query.limit:
+    if has_older:
         response.headers["Link"] = f'<{url_for(".list_posts", limit=query.limit, before=page[-1].id)}>; rel="next"'
     return response
 
@@ -36,10 +46,7 @@ def list_posts() -> ResponseReturnValue:
 @bp.post("/posts")
 @transaction
 def create_post() -> ResponseReturnValue:
-    """Create a post.
-
-    :raise 409: if another post has the slug.
-    """
+    """Create a post. Raise 409 if another post has the slug."""
     post = posts.create(read_body(PostInput))
     response = _post_response(post)
     response.headers["Location"] = url_for(".get_post", post_id=post.id)
@@ -48,13 +55,8 @@ def create_post() -> ResponseReturnValue:
 
 @bp.get("/posts/<int:post_id>")
 def get_post(post_id: int) -> ResponseReturnValue:
-    """Get a post.
-
-    :raise 404: if the post does not exist.
-    :raise 412: if the If-Match header does not have the current ETag.
-    """
-    post = posts.get(post_id) or abort(404, NO_SUCH_POST)
-    _check_if_match(post)
+    """Get a post. For errors see :func:`_get_post`."""
+    post = _get_post(post_id)
     response = _post_response(post)
     if request.if_none_match.contains_weak(str(post.version)):
         response.status_code = 304
@@ -63,11 +65,8 @@ def get_post(post_id: int) -> ResponseReturnValue:
 
 @bp.get("/posts/<int:post_id>/comments")
 def list_comments(post_id: int) -> ResponseReturnValue:
-    """List the comments on a post, from the upstream service.
-
-    :raise 404: if the post does not exist, or no upstream service is configured.
-    """
-    posts.get(post_id) or abort(404, NO_SUCH_POST)
+    """List the comments on a post. Raise 404 if it does not exist, or no upstream service is configured."""
+    posts.get(post_id) or abort(404, "There is no post with this ID.")
     db.session.rollback()  # release the connection before waiting for the upstream service
     return _json(get_comments(post_id))
 
@@ -75,12 +74,9 @@ def list_comments(post_id: int) -> ResponseReturnValue:
 @bp.put("/posts/<int:post_id>")
 @transaction
 def replace_post(post_id: int) -> ResponseReturnValue:
-    """Replace a post. For other errors see :func:`_get_for_update`.
-
-    :raise 409: if another post has the slug.
-    """
+    """Replace a post. Raise 409 if another post has the slug. For other errors see :func:`_get_post`."""
     data = read_body(PostInput)
-    post = _get_for_update(post_id)
+    post = _get_post(post_id, for_update=True)
     posts.update(post, data)
     return _post_response(post)
 
@@ -88,8 +84,8 @@ def replace_post(post_id: int) -> ResponseReturnValue:
 @bp.delete("/posts/<int:post_id>")
 @transaction
 def delete_post(post_id: int) -> ResponseReturnValue:
-    """Delete a post. For errors see :func:`_get_for_update`."""
-    posts.delete(_get_for_update(post_id))
+    """Delete a post. For errors see :func:`_get_post`."""
+    db.session.delete(_get_post(post_id, for_update=True))
     return "", 204
 
 
@@ -109,20 +105,11 @@ def _post_response(post: posts.Post) -> Response:
     return response
 
 
-def _get_for_update(post_id: int) -> posts.Post:
-    """Return a post if the If-Match header has its current ETag (RFC 9110 section 13.1.1).
-
-    :raise 404: if the post does not exist.
-    :raise 412: if the ETag is not current.
-    :raise 428: if there is no If-Match header.
-    """
-    if "If-Match" not in request.headers:
+def _get_post(post_id: int, for_update: bool = False) -> posts.Post:
+    """Return a post. Raise 404, or an error if the If-Match header (RFC 9110 section 13.1.1) is not as required."""
+    if for_update and "If-Match" not in request.headers:
         raise PreconditionRequired
-    post = posts.get(post_id, for_update=True) or abort(404, NO_SUCH_POST)
-    _check_if_match(post)
-    return post
-
-
-def _check_if_match(post: posts.Post) -> None:
+    post = posts.get(post_id, for_update) or abort(404, "There is no post with this ID.")
     if "If-Match" in request.headers and str(post.version) not in request.if_match:
         raise PreconditionFailed
+    return post

@@ -1,5 +1,3 @@
 """HTML pages below ``/blog``. Errors are HTML pages too."""
 
-from .views import bp
-
-__all__ = ["bp"]
+from .views import bp as bp

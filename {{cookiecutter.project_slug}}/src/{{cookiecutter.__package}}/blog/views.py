@@ -5,8 +5,6 @@ from flask import Blueprint, abort, render_template, request
 from .. import errors, posts
 from .markdown import html
 
-POSTS_PER_PAGE = 20
-
 bp = Blueprint("blog", __name__, url_prefix="/blog", template_folder="templates")
 errors.register_renderer(bp, errors.HTMLRenderer("blog"))
 bp.add_app_template_filter(html, "markdown")
@@ -14,22 +12,15 @@ bp.add_app_template_filter(html, "markdown")
 
 @bp.get("/", strict_slashes=False)
 def index() -> str:
-    """List posts, newest first.
-
-    :raise 404: if the query parameter ``before`` is not an ID.
-    """
+    """List posts, newest first. Raise 404 if the query parameter ``before`` is not an ID."""
     before = request.args.get("before", type=int)
     if "before" in request.args and (before is None or not 1 <= before <= posts.MAX_ID):
         abort(404)
-    found = posts.page(POSTS_PER_PAGE + 1, before)  # one more, to see whether there are older posts
-    has_older = len(found) > POSTS_PER_PAGE
-    return render_template("blog/index.html", posts=found[:POSTS_PER_PAGE], has_older=has_older)
+    page, has_older = posts.page(20, before)
+    return render_template("blog/index.html", posts=page, has_older=has_older)
 
 
 @bp.get("/<slug>")
 def show(slug: str) -> str:
-    """Show a post.
-
-    :raise 404: if no post has this slug.
-    """
+    """Show a post. Raise 404 if no post has this slug."""
     return render_template("blog/show.html", post=posts.get_by_slug(slug) or abort(404))
