@@ -54,7 +54,9 @@ RateLimitURL = Annotated[str, Field(pattern=r"^(memory://|rediss?://.+)$"), Afte
 class Settings(BaseModel):
     """The settings, read by :func:`load` or created by a test."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, str_strip_whitespace=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
     FLASK_DEBUG: bool = False
     """1 for development; otherwise the service runs in production mode"""
@@ -125,7 +127,10 @@ def load() -> Settings:
 
 def _to_line(problem: ErrorDetails) -> str:
     """Return an error as one line, without the value of a secret setting."""
-    name, message = str(problem["loc"][0]), problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # of a validator of the whole model
+        return message
+    name = str(problem["loc"][0])
     if name not in Settings.model_fields:
         return f"{name}: unknown setting; see config.py"
     field = Settings.model_fields[name]

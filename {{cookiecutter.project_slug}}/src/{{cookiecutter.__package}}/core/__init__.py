@@ -4,16 +4,11 @@ from flask import Flask
 
 from .. import errors
 from . import cli, database, health, mail, middleware, requests, sentry
-from .logging import App
-
-__all__ = ["App", "init_app"]
+from .logging import App as App
 
 
 def init_app(app: Flask) -> None:
-    """Add the machinery to an application whose blueprints are registered.
-
-    :raises SystemExit: with one line that says which setting is wrong.
-    """
+    """Add the machinery to an application whose blueprints are registered."""
     app.url_map.merge_slashes = False  # a doubled slash is a 404, not a redirect
     app.jinja_env.globals["blueprints"] = app.blueprints  # pages link only to blueprints that are registered
     app.register_blueprint(health.bp)

@@ -60,9 +60,8 @@ class RequestIDFilter(logging.Filter):
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
-    if args.exc_value and not isinstance(args.exc_value, SystemExit):
-        name = args.thread and args.thread.name
-        logging.getLogger(__name__).error("Exception in thread %s", name, exc_info=args.exc_value)
+    name = args.thread and args.thread.name
+    logging.getLogger(__name__).error("Exception in thread %s", name, exc_info=args.exc_value)
 
 
 class App(Flask):

@@ -23,10 +23,7 @@ def init_app(app: Flask) -> None:
 
 
 class MailHandler(logging.Handler):
-    """Send an email for each error, at most one a minute for the same place in the code.
-
-    A thread sends it, so that no request waits for the mail server. ``SMTPHandler`` does not verify certificates.
-    """
+    """Send an email for each error, at most one a minute for the same place in the code, from a thread."""
 
     def __init__(self, url: str, admins: list[str], service: str) -> None:
         super().__init__(logging.ERROR)
@@ -51,7 +48,7 @@ class MailHandler(logging.Handler):
         return message
 
     def _send(self, message: EmailMessage) -> None:
-        url, tls = self.url, ssl.create_default_context()
+        url, tls = self.url, ssl.create_default_context()  # SMTPHandler would not verify the certificate
         server = partial(smtplib.SMTP_SSL, context=tls) if url.scheme == "smtps" else smtplib.SMTP
         try:
             with server(url.hostname or "", url.port or 0, timeout=5) as smtp:  # port 0: the default

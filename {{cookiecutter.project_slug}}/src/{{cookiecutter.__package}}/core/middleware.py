@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from flask import Flask, Request, Response
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.exceptions import InternalServerError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wsgi import ClosingIterator
@@ -70,8 +70,7 @@ class RequestMiddleware:
 class LastResortMiddleware:
     """Log an exception that escapes Flask, such as one in a teardown function, and send a constant 500 response.
 
-    An exception after the first part of the body is logged by the server, which closes the connection. In debug mode
-    and in tests exceptions are passed on. WSGI middleware (PEP 3333).
+    An exception after the first part of the body is passed on: the server logs it, and closes the connection.
     """
 
     def __init__(self, application: Application, app: Flask) -> None:
@@ -117,7 +116,3 @@ class CookieSessionInterface(SecureCookieSessionInterface):
         if app.secret_key and "HTTP_COOKIE" not in request.environ:
             return self.session_class()
         return super().open_session(app, request)
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        if session or session.accessed:
-            super().save_session(app, session, response)

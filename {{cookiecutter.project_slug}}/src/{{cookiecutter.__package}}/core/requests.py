@@ -38,11 +38,7 @@ class ChunkedBody:
         self.remaining = max_content_length
 
     def read(self, size: int = -1) -> bytes:
-        """Read from the body.
-
-        :raises RequestEntityTooLarge: if the body is too long.
-        :raises OSError: if the body is cut short or malformed. Werkzeug answers 400 then.
-        """
+        """Read from the body. Raise 413 if it is too long, or OSError, which becomes a 400, if it is malformed."""
         try:
             data = self.body.read(size)
             self.remaining -= len(data)

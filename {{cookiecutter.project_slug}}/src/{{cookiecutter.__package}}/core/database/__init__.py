@@ -76,10 +76,7 @@ db = SQLAlchemy(session_options={"class_": Session, "expire_on_commit": False})
 
 
 def database_url(value: str) -> str:
-    """Return a database URL with the name of the installed driver. Platforms also use the scheme ``postgres``.
-
-    :raises ValueError: if the value is not the URL of a supported database. The message does not contain the value.
-    """
+    """Return a database URL with the name of the installed driver. Raise ValueError if it is not supported."""
     try:
         url = make_url(value)
     except (ArgumentError, ValueError):
@@ -92,10 +89,7 @@ def database_url(value: str) -> str:
 
 
 def init_app(app: Flask) -> None:
-    """Set up the engine, the session, migrations with ``flask db``, and the health check.
-
-    :raises SystemExit: if the folder of an SQLite database cannot be created.
-    """
+    """Set up the engine, the session, migrations with ``flask db``, and the health check."""
     default = _engine_options(make_url(app.config["DATABASE_URL"]), app.debug)
     app.config["SQLALCHEMY_ENGINES"] = {"default": default, **app.config.get("SQLALCHEMY_ENGINES", {})}
     try:
