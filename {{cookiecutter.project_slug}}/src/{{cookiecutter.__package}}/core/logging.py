@@ -60,8 +60,9 @@ class RequestIDFilter(logging.Filter):
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
-    name = args.thread and args.thread.name
-    logging.getLogger(__name__).error("Exception in thread %s", name, exc_info=args.exc_value)
+    if args.exc_type is not SystemExit:
+        name = args.thread and args.thread.name
+        logging.getLogger(__name__).error("Exception in thread %s", name, exc_info=args.exc_value)
 
 
 class App(Flask):
