@@ -33,9 +33,9 @@ def init_app(app: Flask, renderers: Mapping[str, Renderer] | None = None) -> Non
     for prefix, renderer in (renderers or {}).items():
         add_prefix(app, prefix, renderer)
     app.extensions["errors"] = handle
-    prepare(app, _render_page)
-    for registered in registered_prefixes(app):
-        prepare(app, registered.renderer)
+    _render_page.init_app(app)
+    for _, renderer in registered_prefixes(app):
+        prepare(app, renderer)
     app.register_error_handler(HTTPException, handle)
     app.cli.add_command(export.cli)
     if app.debug:
@@ -71,10 +71,8 @@ def _respond(error: HTTPException, renderer: Renderer) -> Response:
 
 def _prefers_json() -> bool:
     """Return whether the client prefers JSON to HTML (RFC 9110 section 12.5.1)."""
-    if "json" not in request.environ.get("HTTP_ACCEPT", "").lower():
-        return False
-    best = request.accept_mimetypes.best_match(_MEDIA_TYPES)
-    return best is not None and best.endswith("json")
+    has_json = "json" in request.environ.get("HTTP_ACCEPT", "").lower()
+    return has_json and request.accept_mimetypes.best_match(_MEDIA_TYPES, "").endswith("json")
 
 
 def _add_headers(headers: Headers, error: HTTPException) -> None:
@@ -85,7 +83,6 @@ def _add_headers(headers: Headers, error: HTTPException) -> None:
             headers.remove(name)
     headers.extend(own)
     cache_control = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
-    defaults = {"Cache-Control": cache_control or "no-store", "X-Robots-Tag": "noindex"}
-    defaults["X-Request-ID"] = request_id(request.environ)
-    present = {name.lower() for name, _ in headers}
-    headers.extend({name: value for name, value in defaults.items() if name.lower() not in present})
+    headers.setdefault("Cache-Control", cache_control or "no-store")
+    headers.setdefault("X-Robots-Tag", "noindex")
+    headers.setdefault("X-Request-ID", request_id(request.environ))

@@ -1,17 +1,11 @@
-"""Errors for people: pages rendered at startup, in the visitor's language where there is a translation.
+"""Errors for people: pages rendered at startup, in the visitor's language where there is a translation."""
 
-Each page is stored as bytes with four placeholders: request ID, mount point, description, and when to retry. Rendering
-at startup means that a broken template cannot fail during an error.
-"""
-
-import re
-from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
 from markupsafe import escape
-from werkzeug.datastructures import LanguageAccept
+from werkzeug.datastructures import Headers, LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
@@ -35,16 +29,17 @@ class HTMLRenderer:
         language = _preferred(request.environ.get("HTTP_ACCEPT_LANGUAGE", ""), page_set.languages)
         page = page_set.page(language, str(error.code))
         paragraph = f'<p lang="{page_set.languages[0]}" dir="auto">{escape(text)}</p>' if text else ""
+        mount_point = quote("/" + request.root_path.strip("/")).rstrip("/")  # //a.example would be another origin
+        seconds = Headers(error.get_headers(request.environ)).get("Retry-After", -1, type=int)
+        retry = next((text for limit, text in page.retry if 0 <= seconds <= limit), "")
         body = page.body % {
             b"request_id": request_id(request.environ).encode(),
-            b"mount_point": _mount_point(request.root_path).encode(),
+            b"mount_point": mount_point.encode(),
             b"description": paragraph.encode(errors="replace"),
-            b"retry": _retry_paragraph(error, page.retry).encode(),
+            b"retry": retry.encode(),
         }
         response = ErrorResponse(body, error.code, content_type="text/html; charset=utf-8")
-        response.headers.add("Content-Security-Policy", page.policy)
-        if page.language:
-            response.headers.add("Content-Language", page.language)
+        response.headers.extend(page.headers)
         if len(page_set.languages) > 1:
             response.headers.add("Vary", "Accept-Language")
         return response
@@ -54,8 +49,7 @@ class HTMLRenderer:
 
         :raises RuntimeError: if a page cannot be rendered.
         """
-        base = None if self.folder == "errors" else HTMLRenderer("errors").page_set(app)
-        app.extensions.setdefault("errors.pages", {})[self.folder] = render(app, self.folder, base)
+        app.extensions.setdefault("errors.pages", {})[self.folder] = render(app, self.folder)
 
     def page_set(self, app: Flask) -> PageSet:
         """Return the pages of an application. In debug mode they are rendered afresh, to show changed templates."""
@@ -85,19 +79,3 @@ def _preferred(accept_language: str, languages: tuple[str, ...]) -> str:
                 return by_tag[subtags]
             subtags = subtags.rpartition("-")[0]
     return languages[0]
-
-
-def _mount_point(script_name: str) -> str:
-    """Return the path before that of every link. It has one slash: ``//a.example`` would be another origin."""
-    path = script_name.strip("/")
-    return f"/{quote(path)}" if path else ""
-
-
-def _retry_paragraph(error: HTTPException, texts: Mapping[str, str]) -> str:
-    """Return the text for the seconds in ``Retry-After``, rounded up to a number of minutes that has a text."""
-    for name, value in error.get_headers(request.environ):
-        if name.lower() == "retry-after" and re.fullmatch("[0-9]{1,9}", str(value)):
-            for minutes in sorted(texts, key=int):
-                if int(value) <= int(minutes) * 60:
-                    return f"<p>{escape(texts[minutes])}</p>"
-    return ""

@@ -28,7 +28,7 @@ def index() -> Response:
         responses={response.mimetype: response for response in responses},
         chosen=chosen,
         choices={
-            "prefix": ["", *(each.prefix for each in registered_prefixes(current_app))],
+            "prefix": ["", *(prefix for prefix, _ in registered_prefixes(current_app))],
             "status": [str(status) for status in STATUSES],
             "language": languages,
         },

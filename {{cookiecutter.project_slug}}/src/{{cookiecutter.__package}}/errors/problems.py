@@ -115,12 +115,10 @@ def to_problem(error: HTTPException, mount_point: str = "") -> dict[str, Any]:
     return {**standard, **extensions, **standard}
 
 
-def description(error: HTTPException) -> str | None:
-    """Return the description passed to ``abort()``, or ``None`` for Werkzeug's default description.
+def description(error: HTTPException) -> str:
+    """Return the description passed to ``abort()``, or ``""`` for Werkzeug's default description.
 
     The description of a ``SecurityError`` repeats the Host header, so it is not returned either.
     """
-    if error.description is None or isinstance(error, SecurityError):
-        return None
-    text = str(error.description)
-    return None if text in _DEFAULT_DESCRIPTIONS else text
+    text = str(error.description or "")
+    return "" if isinstance(error, SecurityError) or text in _DEFAULT_DESCRIPTIONS else text
