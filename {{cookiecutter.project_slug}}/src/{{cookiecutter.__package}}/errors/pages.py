@@ -1,11 +1,12 @@
 """Errors for people: pages rendered at startup, in the visitor's language where there is a translation."""
 
+import re
 from functools import lru_cache
 from urllib.parse import quote
 
 from flask import Flask, Response, current_app, request
 from markupsafe import escape
-from werkzeug.datastructures import Headers, LanguageAccept
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
@@ -30,16 +31,16 @@ class HTMLRenderer:
         page = page_set.page(language, str(error.code))
         paragraph = f'<p lang="{page_set.languages[0]}" dir="auto">{escape(text)}</p>' if text else ""
         mount_point = quote("/" + request.root_path.strip("/")).rstrip("/")  # //a.example would be another origin
-        seconds = Headers(error.get_headers(request.environ)).get("Retry-After", -1, type=int)
-        retry = next((text for limit, text in page.retry if 0 <= seconds <= limit), "")
+        headers = {name.lower(): str(value) for name, value in error.get_headers(request.environ)}
+        seconds = re.fullmatch("[0-9]{1,9}", headers.get("retry-after", ""))
+        retry = next((text for limit, text in page.retry if seconds and int(seconds[0]) <= limit), "")
         body = page.body % {
             b"request_id": request_id(request.environ).encode(),
             b"mount_point": mount_point.encode(),
             b"description": paragraph.encode(errors="replace"),
             b"retry": retry.encode(),
         }
-        response = ErrorResponse(body, error.code, content_type="text/html; charset=utf-8")
-        response.headers.extend(page.headers)
+        response = ErrorResponse(body, error.code, page.headers)
         if len(page_set.languages) > 1:
             response.headers.add("Vary", "Accept-Language")
         return response
@@ -49,7 +50,8 @@ class HTMLRenderer:
 
         :raises RuntimeError: if a page cannot be rendered.
         """
-        app.extensions.setdefault("errors.pages", {})[self.folder] = render(app, self.folder)
+        base = None if self.folder == "errors" else HTMLRenderer("errors").page_set(app)
+        app.extensions.setdefault("errors.pages", {})[self.folder] = render(app, self.folder, base)
 
     def page_set(self, app: Flask) -> PageSet:
         """Return the pages of an application. In debug mode they are rendered afresh, to show changed templates."""

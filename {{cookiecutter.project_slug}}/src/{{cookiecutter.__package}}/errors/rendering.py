@@ -47,8 +47,8 @@ class PageSet(NamedTuple):
         return next(self.pages[key] for key in keys if key in self.pages)
 
 
-def render(app: Flask, folder: str) -> PageSet:
-    """Render all pages of a template folder. Statuses without a template or a text have the pages of ``errors``.
+def render(app: Flask, folder: str, base: PageSet | None) -> PageSet:
+    """Render all pages of a template folder. Statuses without a template or a text have the pages of ``base``.
 
     :raises RuntimeError: if a template cannot be rendered, or if a translation has a missing or unknown key.
     """
@@ -59,7 +59,7 @@ def render(app: Flask, folder: str) -> PageSet:
     pattern = re.compile(rf"{re.escape(folder)}/(?:([A-Za-z]{{2,3}}(?:-\w+)*)/)?({_STATUS})\.html")
     matches = filter(None, map(pattern.fullmatch, templates.list_templates()))
     own = {(match[1] or default, match[2]): match[0] for match in matches}
-    pages = {} if folder == "errors" else dict(render(app, "errors").pages)
+    pages = dict(base.pages) if base else {}
     for tag, texts in translations.items():
         for status, page_texts in texts.get(folder, {}).items():
             parent = own.get((default, status), "errors/base.html")
@@ -89,7 +89,7 @@ def _render_page(templates: Environment, name: str, language: str, text: Texts, 
     body = re.sub(rf"\0({'|'.join(PLACEHOLDERS)})\0", r"%(\1)s", html.replace("%", "%%"))
     if "\0" in body:
         raise RuntimeError(f"The error page {name} changes one of {', '.join(PLACEHOLDERS)}; use them unchanged.")
-    headers = {"Content-Security-Policy": policy(html)}
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy(html)}
     if match := re.search(r"<html\b[^>]*\blang=[\"']?([\w-]+)", html):
         headers["Content-Language"] = match[1]
     retry = [(int(minutes) * 60, f"<p>{escape(value)}</p>") for minutes, value in text.get("retry", {}).items()]
