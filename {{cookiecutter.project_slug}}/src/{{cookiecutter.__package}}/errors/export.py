@@ -1,7 +1,4 @@
-"""``flask errors export DIR``: write the error pages and problems as files for the proxy, for when the service is down.
-
-The folder also gets the configuration that makes nginx and Caddy send them.
-"""
+"""``flask errors export DIR``: write the error pages and problems for the proxy, for when the service is down."""
 
 import os
 import re

@@ -1,8 +1,7 @@
 """The application's error handler, for HTTP errors and for unhandled exceptions (as ``InternalServerError``).
 
-It is registered for ``HTTPException``, on the application. It is not registered for status codes, because those would
-override a blueprint's handlers for classes. It is not registered for ``Exception``, because Flask would then neither
-log unhandled exceptions nor send the signal that Sentry uses.
+A handler for status codes would override a blueprint's handlers for classes. With a handler for ``Exception``, Flask
+would neither log unhandled exceptions nor send the signal that Sentry uses.
 """
 
 from collections.abc import Mapping
