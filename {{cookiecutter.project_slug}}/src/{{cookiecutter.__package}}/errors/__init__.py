@@ -1,18 +1,6 @@
 """Error responses for Flask: an HTML page for people, a problem detail (RFC 9457) for programs.
 
-This folder needs Flask only. Copy it into any application; README.md is its manual::
-
-    from . import errors
-
-    errors.register_renderer(api, errors.render_problem)  # errors below the blueprint's URL prefix are JSON
-    app.register_blueprint(api)
-    errors.init_app(app)  # all other errors are pages, or JSON for clients that prefer it
-
-Raise errors anywhere::
-
-    abort(404, "There is no such order.")
-    raise errors.InvalidAPIUsage("The quantity must be positive.", payload={"quantity": -1})
-
+This folder needs Flask only. Copy it into any application; README.md is its manual.
 It implements https://flask.palletsprojects.com/en/stable/errorhandling/
 """
 

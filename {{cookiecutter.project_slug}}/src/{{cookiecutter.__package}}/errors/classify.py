@@ -5,8 +5,6 @@ This module knows the standard library. Register the exceptions of other librari
     @errors.to_http_error.register
     def _(error: SomeLibraryTimeout) -> HTTPException:
         return GatewayTimeout()
-
-Flask still logs the exception, and Sentry still gets it. Only the response changes.
 """
 
 import errno

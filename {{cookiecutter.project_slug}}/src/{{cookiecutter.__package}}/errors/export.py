@@ -1,7 +1,4 @@
-"""``flask errors export DIR``: write the error pages and problems as files for the proxy, for when the service is down.
-
-The folder also gets the configuration that makes nginx and Caddy send them.
-"""
+"""``flask errors export DIR``: write the error pages and problems for the proxy, for when the service is down."""
 
 import os
 import re
@@ -20,8 +17,8 @@ from .problems import InvalidAPIUsage, render_problem
 from .rendering import BUILTIN_LOADER, policy
 from .request_id import ENVIRON_KEY
 
+# Stands for the request ID in the files. nginx and Caddy replace it; for others it is an HTML comment.
 REQUEST_ID = "<!--{placeholder `http.request.uuid`}-->"
-"""Stands for the request ID in the files. nginx and Caddy replace it; for others it is an HTML comment."""
 STATUSES = [status.value for status in HTTPStatus if status >= 400]
 HEADERS = {405: {"Allow": "GET"}, **{status: {"Retry-After": "30"} for status in (502, 503, 504)}}
 CONFIGURATION = ("nginx-http.conf", "nginx-server.conf", "Caddyfile")
@@ -58,7 +55,7 @@ def example(status: int) -> InvalidAPIUsage:
 
 def _files(folder: Path) -> dict[str, str]:
     """Return the content of each file by its path below the folder. The configuration comes last."""
-    renderers = [HTMLRenderer("errors"), *(prefix.renderer for prefix in registered_prefixes(current_app))]
+    renderers = [HTMLRenderer("errors"), *(renderer for _, renderer in registered_prefixes(current_app))]
     pages = {each.folder: each for each in renderers if isinstance(each, HTMLRenderer)}
     languages = tuple(dict.fromkeys(tag for each in pages.values() for tag in each.page_set(current_app).languages))
     responses = dict(_responses(pages, languages))
@@ -92,9 +89,6 @@ def _responses(pages: dict[str, HTMLRenderer], languages: tuple[str, ...]) -> It
 def _prefix_folders() -> Iterator[tuple[str, str]]:
     """Yield the prefixes, longest first, as regular expressions, with the folder of their files."""
     mount_point = current_app.config["APPLICATION_ROOT"].rstrip("/")
-    for prefix in registered_prefixes(current_app):
-        pattern = to_pattern(mount_point + prefix.prefix)
-        if isinstance(prefix.renderer, HTMLRenderer):
-            yield pattern, prefix.renderer.folder
-        elif prefix.renderer is render_problem:
-            yield pattern, "problems"
+    for prefix, renderer in registered_prefixes(current_app):
+        if isinstance(renderer, HTMLRenderer) or renderer is render_problem:
+            yield to_pattern(mount_point + prefix), getattr(renderer, "folder", "problems")

@@ -1,8 +1,7 @@
 """The application's error handler, for HTTP errors and for unhandled exceptions (as ``InternalServerError``).
 
-It is registered for ``HTTPException``, on the application. It is not registered for status codes, because those would
-override a blueprint's handlers for classes. It is not registered for ``Exception``, because Flask would then neither
-log unhandled exceptions nor send the signal that Sentry uses.
+A handler for status codes would override a blueprint's handlers for classes. With a handler for ``Exception``, Flask
+would neither log unhandled exceptions nor send the signal that Sentry uses.
 """
 
 from collections.abc import Mapping
@@ -33,9 +32,9 @@ def init_app(app: Flask, renderers: Mapping[str, Renderer] | None = None) -> Non
     for prefix, renderer in (renderers or {}).items():
         add_prefix(app, prefix, renderer)
     app.extensions["errors"] = handle
-    prepare(app, _render_page)
-    for registered in registered_prefixes(app):
-        prepare(app, registered.renderer)
+    _render_page.init_app(app)
+    for _, renderer in registered_prefixes(app):
+        prepare(app, renderer)
     app.register_error_handler(HTTPException, handle)
     app.cli.add_command(export.cli)
     if app.debug:
@@ -71,10 +70,8 @@ def _respond(error: HTTPException, renderer: Renderer) -> Response:
 
 def _prefers_json() -> bool:
     """Return whether the client prefers JSON to HTML (RFC 9110 section 12.5.1)."""
-    if "json" not in request.environ.get("HTTP_ACCEPT", "").lower():
-        return False
-    best = request.accept_mimetypes.best_match(_MEDIA_TYPES)
-    return best is not None and best.endswith("json")
+    has_json = "json" in request.environ.get("HTTP_ACCEPT", "").lower()
+    return has_json and request.accept_mimetypes.best_match(_MEDIA_TYPES, "").endswith("json")
 
 
 def _add_headers(headers: Headers, error: HTTPException) -> None:

@@ -1,11 +1,6 @@
-"""Errors for people: pages rendered at startup, in the visitor's language where there is a translation.
-
-Each page is stored as bytes with four placeholders: request ID, mount point, description, and when to retry. Rendering
-at startup means that a broken template cannot fail during an error.
-"""
+"""Errors for people: pages rendered at startup, in the visitor's language where there is a translation."""
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -35,16 +30,17 @@ class HTMLRenderer:
         language = _preferred(request.environ.get("HTTP_ACCEPT_LANGUAGE", ""), page_set.languages)
         page = page_set.page(language, str(error.code))
         paragraph = f'<p lang="{page_set.languages[0]}" dir="auto">{escape(text)}</p>' if text else ""
+        mount_point = quote("/" + request.root_path.strip("/")).rstrip("/")  # //a.example would be another origin
+        headers = {name.lower(): str(value) for name, value in error.get_headers(request.environ)}
+        seconds = re.fullmatch("[0-9]{1,9}", headers.get("retry-after", ""))
+        retry = next((text for limit, text in page.retry if seconds and int(seconds[0]) <= limit), "")
         body = page.body % {
             b"request_id": request_id(request.environ).encode(),
-            b"mount_point": _mount_point(request.root_path).encode(),
+            b"mount_point": mount_point.encode(),
             b"description": paragraph.encode(errors="replace"),
-            b"retry": _retry_paragraph(error, page.retry).encode(),
+            b"retry": retry.encode(),
         }
-        response = ErrorResponse(body, error.code, content_type="text/html; charset=utf-8")
-        response.headers.add("Content-Security-Policy", page.policy)
-        if page.language:
-            response.headers.add("Content-Language", page.language)
+        response = ErrorResponse(body, error.code, page.headers)
         if len(page_set.languages) > 1:
             response.headers.add("Vary", "Accept-Language")
         return response
@@ -85,19 +81,3 @@ def _preferred(accept_language: str, languages: tuple[str, ...]) -> str:
                 return by_tag[subtags]
             subtags = subtags.rpartition("-")[0]
     return languages[0]
-
-
-def _mount_point(script_name: str) -> str:
-    """Return the path before that of every link. It has one slash: ``//a.example`` would be another origin."""
-    path = script_name.strip("/")
-    return f"/{quote(path)}" if path else ""
-
-
-def _retry_paragraph(error: HTTPException, texts: Mapping[str, str]) -> str:
-    """Return the text for the seconds in ``Retry-After``, rounded up to a number of minutes that has a text."""
-    for name, value in error.get_headers(request.environ):
-        if name.lower() == "retry-after" and re.fullmatch("[0-9]{1,9}", str(value)):
-            for minutes in sorted(texts, key=int):
-                if int(value) <= int(minutes) * 60:
-                    return f"<p>{escape(texts[minutes])}</p>"
-    return ""

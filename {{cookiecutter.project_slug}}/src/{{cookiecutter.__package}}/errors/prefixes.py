@@ -1,31 +1,21 @@
-"""Choose an error renderer by URL prefix, including for URLs that match no route.
+"""Choose an error renderer by URL prefix.
 
-Flask assigns routing errors (404, 405) to no blueprint, so the error handlers of a blueprint never receive them:
+Flask assigns routing errors (404, 405) to no blueprint:
 https://flask.palletsprojects.com/en/stable/errorhandling/#blueprint-error-handlers
 """
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from functools import cache
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from flask import Blueprint, Flask, Response
 from werkzeug.exceptions import HTTPException
 
+# Renders an error to a response. The caller adds the status and the error's headers.
+# If it has a method ``init_app(app)``, that is called once for each application, at startup.
 Renderer = Callable[[HTTPException], Response]
-"""Callable that renders an ``HTTPException`` to a response. The caller adds the status and the error's headers.
-
-If it has a method ``init_app(app)``, that is called once for each application, at startup.
-"""
-
-
-class Prefix(NamedTuple):
-    """A URL prefix with a renderer. ``matches(path)`` is true for the prefix and the paths below it."""
-
-    prefix: str
-    matches: Callable[[str], object]
-    renderer: Renderer
-
 
 _renderers: WeakKeyDictionary[Blueprint, Renderer] = WeakKeyDictionary()
 
@@ -46,15 +36,15 @@ def renderer_for(app: Flask, path: str) -> Renderer | None:
 
     :param path: ``request.path``, decoded and without the path at which the application is mounted.
     """
-    for prefix in registered_prefixes(app):
-        if prefix.matches(path):
-            return prefix.renderer
+    for prefix, renderer in registered_prefixes(app):
+        if re.match(to_pattern(prefix) + r"(/|\Z)", path):
+            return renderer
     return None
 
 
-def registered_prefixes(app: Flask) -> list[Prefix]:
-    """Return the prefixes of an application, longest first."""
-    prefixes: list[Prefix] = app.extensions.setdefault("errors.prefixes", [])
+def registered_prefixes(app: Flask) -> list[tuple[str, Renderer]]:
+    """Return the prefixes of an application and their renderers, longest prefix first."""
+    prefixes: list[tuple[str, Renderer]] = app.extensions.setdefault("errors.prefixes", [])
     return prefixes
 
 
@@ -62,11 +52,9 @@ def add_prefix(app: Flask, prefix: str | None, renderer: Renderer) -> None:
     """Register a renderer for a URL prefix, such as ``/v1``."""
     if "errors" in app.extensions:
         prepare(app, renderer)  # otherwise init_app() prepares it, when all templates are registered
-    prefix = (prefix or "").rstrip("/")
-    matches = re.compile(to_pattern(prefix) + r"(/|\Z)").match
     prefixes = registered_prefixes(app)
-    prefixes.append(Prefix(prefix, matches, renderer))
-    prefixes.sort(key=lambda each: (-each.prefix.count("/"), each.prefix.count("<")))
+    prefixes.append(((prefix or "").rstrip("/"), renderer))
+    prefixes.sort(key=lambda each: (-each[0].count("/"), each[0].count("<")))
 
 
 def prepare(app: Flask, renderer: Renderer) -> None:
@@ -75,6 +63,7 @@ def prepare(app: Flask, renderer: Renderer) -> None:
         renderer.init_app(app)
 
 
+@cache
 def to_pattern(prefix: str) -> str:
     """Return a prefix as a regular expression. A variable, as in ``/<tenant>/api``, matches one segment."""
     return "[^/]+".join(map(re.escape, re.split(r"<[^<>]*>", prefix)))

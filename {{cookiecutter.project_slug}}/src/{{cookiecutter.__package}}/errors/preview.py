@@ -28,7 +28,7 @@ def index() -> Response:
         responses={response.mimetype: response for response in responses},
         chosen=chosen,
         choices={
-            "prefix": ["", *(each.prefix for each in registered_prefixes(current_app))],
+            "prefix": ["", *(prefix for prefix, _ in registered_prefixes(current_app))],
             "status": [str(status) for status in STATUSES],
             "language": languages,
         },
@@ -45,7 +45,6 @@ def show(status: str) -> Response:
 
 
 def _respond(chosen: dict[str, str], accept: str) -> Response:
-    """Return the response to a request below the chosen prefix."""
     if chosen["status"] not in map(str, STATUSES):
         abort(404, "There is no such status.")
     headers = {"Accept": accept, "Accept-Language": chosen["language"], "X-Request-ID": request_id(request.environ)}

@@ -19,13 +19,7 @@ _DEFAULT_DESCRIPTIONS = {error.description for error in default_exceptions.value
 class InvalidAPIUsage(HTTPException):
     """An error that the client of the API can correct.
 
-    It is the class of Flask's documentation, "Returning API Errors as JSON". Subclass it for each type of error::
-
-        class OutOfStock(InvalidAPIUsage):
-            code = 409
-            type = "/problems/out-of-stock"
-            title = "Out of stock"
-            description = "There are not enough items in stock. Order fewer, or try again later."
+    It is the class of Flask's documentation, "Returning API Errors as JSON". README.md shows a subclass.
 
     :param message: what happened and what to do, for the developer of the client: the ``detail`` of the problem.
         Defaults to the ``description`` of the class.
@@ -35,13 +29,10 @@ class InvalidAPIUsage(HTTPException):
     """
 
     status_code: int = 400
-    type: str = "about:blank"
-    """URL of the problem type. A URL that starts with ``/`` is relative to the path of the application."""
+    type: str = "about:blank"  # URL; one that starts with / is relative to the path of the application
     title: str | None = None
     headers: Mapping[str, str] = {}
-    """Additional response headers."""
-    documentation: str = ""
-    """Text of the documentation page of the type, where the application has such pages."""
+    documentation: str = ""  # text of the documentation page of the type
 
     def __init__(
         self, message: str | None = None, status_code: int | None = None, payload: Payload | None = None
@@ -83,11 +74,7 @@ def to_pointer(path: Iterable[str | int]) -> str:
 
 
 class ErrorResponse(Response):
-    """A response that sends its headers as they are.
-
-    Werkzeug copies the headers to complete a ``Location``. An error has none, and the copy takes 6 % of the time of a
-    404.
-    """
+    """A response without a ``Location``. Werkzeug's copy of the headers for it takes 6 % of the time of a 404."""
 
     def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
         return self.headers
@@ -115,12 +102,10 @@ def to_problem(error: HTTPException, mount_point: str = "") -> dict[str, Any]:
     return {**standard, **extensions, **standard}
 
 
-def description(error: HTTPException) -> str | None:
-    """Return the description passed to ``abort()``, or ``None`` for Werkzeug's default description.
+def description(error: HTTPException) -> str:
+    """Return the description passed to ``abort()``, or ``""`` for Werkzeug's default description.
 
     The description of a ``SecurityError`` repeats the Host header, so it is not returned either.
     """
-    if error.description is None or isinstance(error, SecurityError):
-        return None
-    text = str(error.description)
-    return None if text in _DEFAULT_DESCRIPTIONS else text
+    text = str(error.description or "")
+    return "" if isinstance(error, SecurityError) or text in _DEFAULT_DESCRIPTIONS else text

@@ -4,16 +4,14 @@ import re
 import secrets
 from typing import Any
 
-ENVIRON_KEY = __name__
-"""Key of the WSGI environ with the request ID."""
+ENVIRON_KEY = __name__  # of the WSGI environ
 _is_valid = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
 def request_id(environ: dict[str, Any]) -> str:
     """Return the ID of a request: its ``X-Request-ID`` header, or a random one.
 
-    A header is used if it has 1 to 128 characters of ``A-Za-z0-9._-``. The ID is stored in the WSGI environ, so every
-    caller gets the same value.
+    It is stored in the WSGI environ, so every caller gets the same value.
     """
     cached: str | None = environ.get(ENVIRON_KEY)
     if cached is None:
