@@ -11,11 +11,5 @@ if __name__ == "__main__":
     os.environ["FLASK_DEBUG"] = os.environ.get("FLASK_DEBUG") or "1"
     external = os.environ.get("EXTERNAL_DEBUGGER", "") not in ("", "0")
     app = create_app()
-    app.run(
-        app.config["HOST"],
-        app.config["PORT"],
-        load_dotenv=False,
-        use_reloader=False,
-        use_debugger=app.debug and not external,
-        passthrough_errors=external,
-    )
+    options = {"use_debugger": app.debug and not external, "passthrough_errors": external}
+    app.run(app.config["HOST"], app.config["PORT"], load_dotenv=False, use_reloader=False, **options)

@@ -14,7 +14,6 @@ from . import errors
 from .core.database import Model, UTCDateTime, db, is_unique_violation
 
 LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"  # no control characters, not only spaces
-NO_NUL = r"^[^\x00]*$"  # PostgreSQL cannot store NUL
 MAX_ID = 2**31 - 1  # largest value of a PostgreSQL integer column
 
 
@@ -40,7 +39,7 @@ class PostInput(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     title: str = Field(max_length=200, pattern=LINE)
-    body: str = Field(min_length=1, max_length=50_000, pattern=NO_NUL, description="Markdown")
+    body: str = Field(min_length=1, max_length=50_000, pattern=r"^[^\x00]*$", description="Markdown")
     slug: str | None = Field(default=None, max_length=200, pattern=r"^[\w-]+$")
     """name of the post in its URL; derived from the title if omitted"""
 

@@ -22,12 +22,8 @@ def register_check(app: Flask, name: str, check: Callable[[], str | None]) -> No
 
 def reasons() -> Iterator[str]:
     """Run all checks, and yield the reasons why requests cannot be served."""
-    for name, check in current_app.extensions.get("health_checks", {}).items():
-        try:
-            reason = check()
-        except Exception as error:
-            reason = f"{name}: {type(error).__name__}: {error}"
-        if reason:
+    for check in current_app.extensions.get("health_checks", {}).values():
+        if reason := check():
             yield reason
 
 

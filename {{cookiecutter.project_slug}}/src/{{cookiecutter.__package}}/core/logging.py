@@ -61,8 +61,8 @@ class RequestIDFilter(logging.Filter):
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
     if args.exc_type is not SystemExit:
-        name = args.thread and args.thread.name
-        logging.getLogger(__name__).error("Exception in thread %s", name, exc_info=args.exc_value)
+        log = logging.getLogger(__name__)
+        log.error("Exception in thread %s", getattr(args.thread, "name", None), exc_info=args.exc_value)
 
 
 class App(Flask):
@@ -106,8 +106,6 @@ class Throttle:
         with self._lock:
             reported, suppressed = self._reports.get(place, (float("-inf"), 0))
             is_due = now - reported >= 60
-            if len(self._reports) > 1000:
-                self._reports.clear()
             self._reports[place] = (now, 0) if is_due else (reported, suppressed + 1)
         return suppressed if is_due else None
 

@@ -18,8 +18,7 @@ from .logging import RequestIDFilter, Throttle
 def init_app(app: Flask) -> None:
     """Email errors, except in debug mode."""
     if app.config["MAIL_ADMINS"] and not app.debug:
-        handler = MailHandler(app.config["MAIL_URL"], app.config["MAIL_ADMINS"], app.name)
-        logging.getLogger().addHandler(handler)
+        logging.getLogger().addHandler(MailHandler(app.config["MAIL_URL"], app.config["MAIL_ADMINS"], app.name))
 
 
 class MailHandler(logging.Handler):

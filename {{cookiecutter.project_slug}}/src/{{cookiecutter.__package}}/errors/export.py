@@ -21,7 +21,6 @@ from .request_id import ENVIRON_KEY
 REQUEST_ID = "<!--{placeholder `http.request.uuid`}-->"
 STATUSES = [status.value for status in HTTPStatus if status >= 400]
 HEADERS = {405: {"Allow": "GET"}, **{status: {"Retry-After": "30"} for status in (502, 503, 504)}}
-CONFIGURATION = ("nginx-http.conf", "nginx-server.conf", "Caddyfile")
 
 cli = AppGroup("errors", help="Export the error pages.")
 
@@ -72,7 +71,8 @@ def _files(folder: Path) -> dict[str, str]:
         tags=languages_by_tag(languages),
         other_languages={name: tag for name, tag in tags.items() if tag and f"/{tag}/" not in name},
     )
-    return files | {name: templates.get_template(f"export/{name}").render() for name in CONFIGURATION}
+    names = "nginx-http.conf", "nginx-server.conf", "Caddyfile"
+    return files | {name: templates.get_template(f"export/{name}").render() for name in names}
 
 
 def _responses(pages: dict[str, HTMLRenderer], languages: tuple[str, ...]) -> Iterator[tuple[str, Response]]:

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, SecurityError, default_exceptions
 
 from .request_id import request_id
 
-Payload = Mapping[str, Any] | Iterable[tuple[str, Any]]
+Payload = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
 
 _DEFAULT_DESCRIPTIONS = {error.description for error in default_exceptions.values()}
 
@@ -34,9 +34,7 @@ class InvalidAPIUsage(HTTPException):
     headers: Mapping[str, str] = {}
     documentation: str = ""  # text of the documentation page of the type
 
-    def __init__(
-        self, message: str | None = None, status_code: int | None = None, payload: Payload | None = None
-    ) -> None:
+    def __init__(self, message: str | None = None, status_code: int | None = None, payload: Payload = None) -> None:
         super().__init__(message)
         self.message = self.description
         if status_code is None:

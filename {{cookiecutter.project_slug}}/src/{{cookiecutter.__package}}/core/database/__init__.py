@@ -30,7 +30,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 POOL_SIZE = 5  # connections of each worker process, at most; a worker has 4 threads
-RETRIES = 3  # of a transaction after a deadlock or a serialization failure
 # Timeouts in seconds, one for each resource. Their sum is below the 60 seconds that a proxy usually waits.
 POOL_TIMEOUT = 5  # until a connection of the pool is free
 CONNECT_TIMEOUT = 5  # until PostgreSQL accepts a connection, or acknowledges data
@@ -171,7 +170,7 @@ def transaction(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if db.session.info.get("in_transaction"):
             return function(*args, **kwargs)
-        attempts = 1 if db.session.in_transaction() else 1 + RETRIES
+        attempts = 1 if db.session.in_transaction() else 4
         for attempt in stamina.retry_context(on=is_conflict, attempts=attempts, wait_initial=0.05, wait_max=0.5):
             with attempt, _transaction(db.session):
                 result = function(*args, **kwargs)

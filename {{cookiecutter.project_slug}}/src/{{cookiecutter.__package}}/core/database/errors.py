@@ -85,6 +85,5 @@ class DatabaseGroup(AppGroup):
         try:
             return super().invoke(ctx)
         except (SQLAlchemyError, CommandError) as error:
-            reason = str(error.args[0]).rstrip(".")
-            message = f"Database error: {reason}. Check DATABASE_URL, or run: flask db upgrade"
-            raise click.ClickException(message) from error
+            message = str(error.args[0]).rstrip(".") + ". Check DATABASE_URL, or run: flask db upgrade"
+            raise click.ClickException(f"Database error: {message}") from error
