@@ -24,8 +24,9 @@ LIBRARIES = """
     execnet flask flask_alembic flask_sqlalchemy_lite greenlet grimp gunicorn h11 hatchling httpcore httpx idna
     import_linter importlinter iniconfig itsdangerous jinja2 librt limits mako markdown_it markdown_it_py markupsafe
     mdurl mypy mypy_extensions mypyc packaging pathspec pip pluggy psycopg psycopg_binary py pydantic pydantic_core
-    pygments pytest pytest_flask pytest_randomly pytest_xdist python_dotenv redis rich ruff sentry_sdk setuptools
-    sqlalchemy stamina structlog tenacity typing_extensions typing_inspection tzdata urllib3 uv werkzeug wheel wrapt
+    pygments pytest pytest_flask pytest_randomly pytest_xdist python_dotenv python_json_logger pythonjsonlogger redis
+    rich ruff sentry_sdk setuptools
+    sqlalchemy stamina tenacity typing_extensions typing_inspection tzdata urllib3 uv werkzeug wheel wrapt
     xdist
 """
 TEST_MODULES = """

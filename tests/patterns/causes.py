@@ -185,14 +185,15 @@ def _(error: Unexplainable) -> HTTPException:
     raise KeyError("secret")
 
 
-def test_registered_exception_has_status_and_headers_and_is_a_warning(
+def test_registered_exception_has_status_and_headers_and_is_no_error(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", app.name)
     response = ask(app, raising(QuotaUsedUp("secret")))
     assert kind(response) == (429, PROBLEM)
     assert response.headers["Retry-After"] == "60"
     assert response.get_json() == plain_problem(response, 429, "Too Many Requests")
-    assert [(record.levelno, record.exc_info) for record in caplog.records] == [(logging.WARNING, None)]
+    assert [(record.levelno, record.exc_info) for record in caplog.records] == [(logging.INFO, None)]
     assert "secret" not in caplog.text
 
 

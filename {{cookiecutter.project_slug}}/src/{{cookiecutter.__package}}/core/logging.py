@@ -61,8 +61,7 @@ class RequestIDFilter(logging.Filter):
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
     if args.exc_type is not SystemExit:
-        log = logging.getLogger(__name__)
-        log.error("Exception in thread %s", getattr(args.thread, "name", None), exc_info=args.exc_value)
+        logging.error("Exception in thread %s", args.thread and args.thread.name, exc_info=args.exc_value)
 
 
 class App(Flask):

@@ -82,6 +82,7 @@ def _add_headers(headers: Headers, error: HTTPException) -> None:
             headers.remove(name)
     headers.extend(own)
     cache_control = current_app.config.get("NOT_FOUND_CACHE_CONTROL") if error.code == 404 else None
-    headers.setdefault("Cache-Control", cache_control or "no-store")
-    headers.setdefault("X-Robots-Tag", "noindex")
-    headers.setdefault("X-Request-ID", request_id(request.environ))
+    defaults = {"Cache-Control": cache_control or "no-store", "X-Robots-Tag": "noindex"}
+    defaults["X-Request-ID"] = request_id(request.environ)
+    present = {name.lower() for name, _ in headers}
+    headers.extend({name: value for name, value in defaults.items() if name.lower() not in present})

@@ -37,7 +37,7 @@ def renderer_for(app: Flask, path: str) -> Renderer | None:
     :param path: ``request.path``, decoded and without the path at which the application is mounted.
     """
     for prefix, renderer in registered_prefixes(app):
-        if re.match(to_pattern(prefix) + r"(/|\Z)", path):
+        if _compile(prefix).match(path):
             return renderer
     return None
 
@@ -64,6 +64,10 @@ def prepare(app: Flask, renderer: Renderer) -> None:
 
 
 @cache
+def _compile(prefix: str) -> re.Pattern[str]:
+    return re.compile(to_pattern(prefix) + r"(/|\Z)")
+
+
 def to_pattern(prefix: str) -> str:
     """Return a prefix as a regular expression. A variable, as in ``/<tenant>/api``, matches one segment."""
     return "[^/]+".join(map(re.escape, re.split(r"<[^<>]*>", prefix)))

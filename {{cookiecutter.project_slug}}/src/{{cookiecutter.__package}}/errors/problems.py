@@ -37,9 +37,8 @@ class InvalidAPIUsage(HTTPException):
     def __init__(self, message: str | None = None, status_code: int | None = None, payload: Payload = None) -> None:
         super().__init__(message)
         self.message = self.description
-        if status_code is None:
-            status_code = self.code or self.status_code  # a subclass may set Werkzeug's name or Flask's
-        self.code = self.status_code = status_code
+        # A subclass may set Werkzeug's name or Flask's.
+        self.code = self.status_code = status_code or self.code or self.status_code
         self.payload = payload
         if not 400 <= self.code <= 599:
             raise ValueError(f"{self.code} is not an error status: use one from 400 to 599.")

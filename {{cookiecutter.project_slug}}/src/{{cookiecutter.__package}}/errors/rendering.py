@@ -4,6 +4,7 @@ import re
 import tomllib
 from base64 import b64encode
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import escape
 
 Texts = dict[str, Any]  # content of a translation
+_parse = cache(tomllib.loads)  # for the folders of all applications
 
 _FOLDER = Path(__file__).parent
 _TRANSLATIONS = _FOLDER / "translations"
@@ -112,7 +114,7 @@ def load_translations() -> dict[str, Texts]:
     translations: dict[str, Texts] = {}
     for file in [_FOLDER / "en.toml", *sorted(_TRANSLATIONS.glob("*.toml"))]:
         try:
-            translations[file.stem] = tomllib.loads(file.read_text("utf-8"))
+            translations[file.stem] = _parse(file.read_text("utf-8"))
             _check(translations[file.stem])
         except ValueError as error:
             raise RuntimeError(f"{file.parent.name}/{file.name}: {error}") from error
