@@ -14,8 +14,7 @@ from werkzeug.exceptions import BadGateway, GatewayTimeout, HTTPException
 from . import errors
 
 TIMEOUT = httpx.Timeout(5, connect=3)  # seconds between two parts of a response, seconds to connect
-TOTAL_TIMEOUT = 10  # seconds; later there is no retry, and reading a body ends
-MAX_RESPONSE = 1024 * 1024  # bytes
+TOTAL_TIMEOUT = 10  # seconds to read a response; no retry begins later
 
 
 class Comment(BaseModel):
@@ -47,8 +46,8 @@ def get_comments(post_id: int) -> CommentList:
     with _client().stream("GET", f"posts/{post_id}/comments", headers=headers) as response:
         for chunk in response.raise_for_status().iter_raw():  # not decompressed: its size would be unknown
             body += chunk
-            if len(body) > MAX_RESPONSE:
-                raise httpx.RequestError("The response is too large")
+            if len(body) > 1024 * 1024:
+                raise httpx.RequestError("The response is larger than 1 MB")
             if time.monotonic() > expires_at:
                 raise httpx.ReadTimeout("The response is too slow")
     try:

@@ -13,7 +13,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from . import errors
 from .core.database import Model, UTCDateTime, db, is_unique_violation
 
-LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"  # no control characters, not only spaces
 MAX_ID = 2**31 - 1  # largest value of a PostgreSQL integer column
 
 
@@ -38,7 +37,8 @@ class PostInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    title: str = Field(max_length=200, pattern=LINE)
+    # No control characters, not only spaces.
+    title: str = Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
     body: str = Field(min_length=1, max_length=50_000, pattern=r"^[^\x00]*$", description="Markdown")
     slug: str | None = Field(default=None, max_length=200, pattern=r"^[\w-]+$")
     """name of the post in its URL; derived from the title if omitted"""

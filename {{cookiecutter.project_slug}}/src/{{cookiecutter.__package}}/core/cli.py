@@ -10,8 +10,6 @@ from flask import Flask
 
 from . import health
 
-Finding = tuple[str, str]  # a level (ok, warning or problem) and a sentence
-
 
 def init_app(app: Flask) -> None:
     """Add the command ``flask doctor``."""
@@ -28,7 +26,7 @@ def init_app(app: Flask) -> None:
         context.exit(int(any(level == "problem" for level, _ in findings)))
 
 
-def check_settings(app: Flask) -> Iterator[Finding]:
+def check_settings(app: Flask) -> Iterator[tuple[str, str]]:
     """Yield the settings that are not safe in production."""
     if app.debug:
         yield "problem", "Debug mode is on. Leave out --debug and FLASK_DEBUG."
@@ -38,7 +36,7 @@ def check_settings(app: Flask) -> Iterator[Finding]:
         yield "warning", "No proxy is trusted. Behind a proxy set PROXY_HOPS=1, or all clients have its address."
 
 
-def check_folders(app: Flask) -> Iterator[Finding]:
+def check_folders(app: Flask) -> Iterator[tuple[str, str]]:
     """Write to the folders that the service uses: permissions do not show that a disk is full or read-only."""
     _, _, path = app.config.get("DATABASE_URL", "").partition("sqlite:///")
     database = os.path.join(app.instance_path, path)  # an absolute path stays as it is
@@ -52,7 +50,7 @@ def check_folders(app: Flask) -> Iterator[Finding]:
             yield "warning", f"{folder} has {left} MB left. Make room on its disk."
 
 
-def check_health(app: Flask) -> Iterator[Finding]:
+def check_health(app: Flask) -> Iterator[tuple[str, str]]:
     """Run the checks of ``/readyz``, and ask Redis if rate limits are counted there."""
     with app.app_context():
         yield from (("problem", reason) for reason in health.reasons())
@@ -61,7 +59,7 @@ def check_health(app: Flask) -> Iterator[Finding]:
         yield "problem", "Redis does not answer, so nothing is limited. Start it, or correct RATELIMIT_STORAGE_URI."
 
 
-def check_sentry() -> Finding:
+def check_sentry() -> tuple[str, str]:
     """Send an event, and return whether it was delivered. The SDK only reports events that were dropped."""
     import sentry_sdk  # here, because without SENTRY_DSN the service does not import it
 

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from flask import Flask, Request, Response
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.exceptions import InternalServerError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wsgi import ClosingIterator
@@ -28,7 +28,7 @@ REQUEST_ID_PLACEHOLDER = "request-id-of-the-last-resort-response"
 
 
 def init_app(app: Flask) -> None:
-    """Wrap the application. Call it last: the outermost middleware is added last."""
+    """Wrap the application. Call it last: the wrapper that is added last runs first."""
     app.session_interface = CookieSessionInterface()
     application: Application = LastResortMiddleware(app.wsgi_app, app)
     application = RequestMiddleware(application, app.config)
@@ -116,3 +116,7 @@ class CookieSessionInterface(SecureCookieSessionInterface):
         if app.secret_key and "HTTP_COOKIE" not in request.environ:
             return self.session_class()
         return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if session or session.accessed:
+            super().save_session(app, session, response)

@@ -34,7 +34,7 @@ POOL_SIZE = 5  # connections of each worker process, at most; a worker has 4 thr
 POOL_TIMEOUT = 5  # until a connection of the pool is free
 CONNECT_TIMEOUT = 5  # until PostgreSQL accepts a connection, or acknowledges data
 LOCK_TIMEOUT = 5  # until a lock is free
-STATEMENT_TIMEOUT = 10  # of a statement on PostgreSQL; commands, such as a migration, have no limit
+STATEMENT_TIMEOUT = 10  # of a statement on PostgreSQL; flask commands have no limit
 
 # Names of constraints: a migration needs the name of a constraint to change it.
 NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
