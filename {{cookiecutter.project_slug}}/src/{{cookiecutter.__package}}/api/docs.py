@@ -2,7 +2,6 @@
 
 import json
 from importlib.metadata import metadata
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def problem_types() -> dict[str, type[errors.InvalidAPIUsage]]:
     types = errors.InvalidAPIUsage.__subclasses__()
     for each in types:
         types += each.__subclasses__()  # the loop reaches these too
-    return {each.type: each for each in sorted(types, key=attrgetter("type")) if each.type.startswith("/problems/")}
+    return {each.type: each for each in sorted(types, key=lambda kind: kind.type) if each.type.startswith("/problems/")}
 
 
 @bp.get("/", strict_slashes=False)

@@ -17,7 +17,8 @@ def init_app(app: flask.Flask) -> None:
 
 def reject_large_body() -> None:
     """Raise 413 by the Content-Length (RFC 9110 section 15.5.14), before a view runs and without reading the body."""
-    if (flask.request.content_length or 0) > flask.current_app.config["MAX_CONTENT_LENGTH"]:
+    length = "CONTENT_LENGTH" in flask.request.environ and flask.request.content_length
+    if length and length > flask.current_app.config["MAX_CONTENT_LENGTH"]:
         raise RequestEntityTooLarge
 
 

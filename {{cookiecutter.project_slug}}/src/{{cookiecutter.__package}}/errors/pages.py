@@ -26,16 +26,16 @@ class HTMLRenderer:
         self.folder = folder
 
     def __call__(self, error: HTTPException) -> Response:
-        page_set, text = self.page_set(current_app), description(error)
-        language = _preferred(request.environ.get("HTTP_ACCEPT_LANGUAGE", ""), page_set.languages)
+        page_set, text, environ = self.page_set(current_app), description(error), request.environ
+        language = _preferred(environ.get("HTTP_ACCEPT_LANGUAGE", ""), page_set.languages)
         page = page_set.page(language, str(error.code))
         paragraph = f'<p lang="{page_set.languages[0]}" dir="auto">{escape(text)}</p>' if text else ""
         mount_point = quote("/" + request.root_path.strip("/")).rstrip("/")  # //a.example would be another origin
-        headers = {name.lower(): str(value) for name, value in error.get_headers(request.environ)}
+        headers = {name.lower(): str(value) for name, value in error.get_headers(environ)}
         seconds = re.fullmatch("[0-9]{1,9}", headers.get("retry-after", ""))
         retry = next((text for limit, text in page.retry if seconds and int(seconds[0]) <= limit), "")
         body = page.body % {
-            b"request_id": request_id(request.environ).encode(),
+            b"request_id": request_id(environ).encode(),
             b"mount_point": mount_point.encode(),
             b"description": paragraph.encode(errors="replace"),
             b"retry": retry.encode(),
