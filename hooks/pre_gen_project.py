@@ -25,12 +25,11 @@ LIBRARIES = """
     import_linter importlinter iniconfig itsdangerous jinja2 librt limits mako markdown_it markdown_it_py markupsafe
     mdurl mypy mypy_extensions mypyc packaging pathspec pip pluggy psycopg psycopg_binary py pydantic pydantic_core
     pygments pytest pytest_flask pytest_randomly pytest_xdist python_dotenv python_json_logger pythonjsonlogger redis
-    rich ruff sentry_sdk setuptools
-    sqlalchemy stamina tenacity typing_extensions typing_inspection tzdata urllib3 uv werkzeug wheel wrapt
-    xdist
+    rich ruff sentry_sdk setuptools sqlalchemy stamina tenacity typing_extensions typing_inspection tzdata urllib3 uv
+    werkzeug wheel wrapt xdist
 """
 TEST_MODULES = """
-    conftest core databases test_api test_blog test_config test_database test_doctor test_errors test_export test_health
+    conftest core databases test_api test_blog test_config test_database test_errors test_export test_health
     test_home test_logging test_middleware test_preview test_requests test_sentry test_translations
 """
 WINDOWS = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")

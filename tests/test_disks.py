@@ -115,5 +115,5 @@ def test_file_that_cannot_be_opened(store_on: StoreOn, project: Path, tmp_path: 
 def test_missing_schema(store_on: StoreOn, request: pytest.FixtureRequest, tmp_path: Path, database: str) -> None:
     on_sqlite = database == "sqlite"
     store = store_on(f"sqlite:///{tmp_path}/new.db" if on_sqlite else request.getfixturevalue("postgres").database())
-    store.assert_fails(500, "SQLITE_ERROR" if on_sqlite else "42P01", READS)
+    store.assert_fails(500, "no such table" if on_sqlite else "42P01", READS)
     store.assert_not_ready("The schema of the database is behind the code. Run: flask db upgrade")

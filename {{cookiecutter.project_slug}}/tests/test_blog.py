@@ -48,7 +48,7 @@ def test_markdown_is_converted_and_html_and_scripts_are_escaped(app: Flask, clie
     create_post(app, "<b>Bold</b>", "# Heading\n\n*emphasis* <script>x</script> [link](javascript:x)")
     page = client.get("/blog/b-bold-b").text
     assert "<h1>&lt;b&gt;Bold&lt;/b&gt;</h1>" in page
-    assert "<h1>Heading</h1>" in page
+    assert "<h2>Heading</h2>" in page
     assert "<em>emphasis</em>" in page
     assert "<script>x" not in page
     assert 'href="javascript' not in page

@@ -65,7 +65,7 @@ def assert_page(response: TestResponse, status: int) -> None:
     assert response.mimetype == "text/html"
     assert response.text.count("<h1>") == 1
     assert f">{response.headers['X-Request-ID']}</code>" in response.text
-    assert response.headers["Cache-Control"] == "no-store"
+    assert_not_stored(response)
 
 
 def assert_problem(response: TestResponse, status: int, title: str) -> None:
@@ -74,7 +74,12 @@ def assert_problem(response: TestResponse, status: int, title: str) -> None:
     problem = response.get_json()
     assert (problem["status"], problem["title"]) == (status, title)
     assert problem["request_id"] == response.headers["X-Request-ID"]
+    assert_not_stored(response)
+
+
+def assert_not_stored(response: TestResponse) -> None:
     assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Robots-Tag"] == "noindex"
 
 
 def test_unknown_url_is_404(client: FlaskClient) -> None:
@@ -93,7 +98,8 @@ def test_wrong_method_is_405_with_the_allowed_methods(client: FlaskClient) -> No
     page, problem = client.delete("/pages/"), client.delete("/data/")
     assert_page(page, 405)
     assert_problem(problem, 405, "Method Not Allowed")
-    assert "GET" in page.headers["Allow"]
+    for response in (page, problem):
+        assert "GET" in response.headers["Allow"]
 
 
 def test_description_passed_to_abort_is_shown(client: FlaskClient) -> None:
@@ -126,8 +132,14 @@ def test_unhandled_exception_with_a_known_cause_has_its_status(
 def test_error_of_the_application_has_its_type_and_members(client: FlaskClient) -> None:
     response = client.get("/data/order")
     assert_problem(response, 409, "Out of stock")
-    problem = response.get_json()
-    assert (problem["type"], problem["detail"], problem["left"]) == (OutOfStock.type, OutOfStock.description, 3)
+    assert response.get_json() == {
+        "type": OutOfStock.type,
+        "title": "Out of stock",
+        "status": 409,
+        "detail": "There are not enough items in stock.",
+        "left": 3,
+        "request_id": response.headers["X-Request-ID"],
+    }
 
 
 def test_page_says_when_to_retry(app: Flask, client: FlaskClient) -> None:

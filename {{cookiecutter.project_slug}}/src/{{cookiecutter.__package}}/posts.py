@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import String, Text, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
+from werkzeug.exceptions import Conflict
 
 from . import errors
-from .core.database import Model, UTCDateTime, db, is_unique_violation
+from .core.database import Model, UTCDateTime, db
 
 MAX_ID = 2**31 - 1  # largest value of a PostgreSQL integer column
 
@@ -90,6 +91,6 @@ def _flush() -> None:
     try:
         db.session.flush()
     except IntegrityError as error:
-        if is_unique_violation(error):
+        if isinstance(errors.classify(error), Conflict):
             raise SlugTaken from error
         raise

@@ -21,7 +21,7 @@ def test_service_is_healthy(client: FlaskClient) -> None:
 def test_check_of_the_application_is_logged_and_not_sent(
     app: Flask, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    health.register_check(app, "printer", lambda: "The printer has no paper. Add paper.")
+    health.register_check(app, lambda: "The printer has no paper. Add paper.")
     response = client.get("/readyz")
     assert (response.status_code, response.text) == (503, "not ready\n")
     assert 5 <= int(response.headers["Retry-After"]) <= 15
@@ -58,7 +58,7 @@ def test_healthy_service_has_no_problem(make_app: MakeApp) -> None:
 
 def test_unsafe_settings_are_warnings(app: Flask) -> None:
     result = run(app)
-    for name in ("TRUSTED_HOSTS", "PROXY_HOPS"):
+    for name in ("SECRET_KEY", "TRUSTED_HOSTS", "PROXY_HOPS"):
         assert any(name in line for line in result.output.splitlines() if line.startswith("warning"))
     assert result.exit_code == 0
 
@@ -69,7 +69,7 @@ def test_each_check_runs_although_others_find_a_problem(
     monkeypatch.setenv("FLASK_DEBUG", "1")
     app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/empty.db", FLASK_DEBUG=True)
 
-    health.register_check(app, "printer", lambda: "The printer has no paper. Add paper.")
+    health.register_check(app, lambda: "The printer has no paper. Add paper.")
     result = run(app, "--send-test-event")
     assert problems(result) == [
         "problem  Debug mode is on. Leave out --debug and FLASK_DEBUG.",

@@ -9,4 +9,5 @@ _markdown = MarkdownIt("commonmark", {"html": False}).disable("reference")
 
 def html(text: str) -> Markup:
     """Return the text as HTML that is safe in a page, even if the author of the text is not trusted."""
-    return Markup(_markdown.render(text))
+    # The title of the page is its only h1.
+    return Markup(_markdown.render(text).replace("<h1>", "<h2>").replace("</h1>", "</h2>"))

@@ -30,6 +30,8 @@ def check_settings(app: Flask) -> Iterator[tuple[str, str]]:
     """Yield the settings that are not safe in production."""
     if app.debug:
         yield "problem", "Debug mode is on. Leave out --debug and FLASK_DEBUG."
+    if len(app.config["SECRET_KEY"]) < 32:
+        yield "warning", "SECRET_KEY is so short that it could be guessed. Set at least 32 random characters."
     if not app.config["TRUSTED_HOSTS"]:
         yield "warning", "Any Host is accepted. Set TRUSTED_HOSTS to the host names of the service."
     if not app.config["PROXY_HOPS"]:
@@ -40,6 +42,8 @@ def check_folders(app: Flask) -> Iterator[tuple[str, str]]:
     """Write to the folders that the service uses: permissions do not show that a disk is full or read-only."""
     _, _, path = app.config.get("DATABASE_URL", "").partition("sqlite:///")
     database = os.path.join(app.instance_path, path)  # an absolute path stays as it is
+    if os.path.isfile(database) and not os.access(database, os.W_OK):
+        yield "problem", f"{database} is not writable. Make the user of the service its owner."
     for folder in filter(os.path.isdir, {os.path.dirname(database), gettempdir()}):
         try:
             with TemporaryFile(dir=folder) as file:

@@ -12,17 +12,17 @@ HEADERS = {"Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf
 bp = Blueprint("health", __name__)
 
 
-def register_check(app: Flask, name: str, check: Callable[[], str | None]) -> None:
+def register_check(app: Flask, check: Callable[[], str | None]) -> None:
     """Add a check to ``/readyz`` and ``flask doctor``.
 
     :param check: returns why requests cannot be served, as a sentence, or ``None``.
     """
-    app.extensions.setdefault("health_checks", {})[name] = check
+    app.extensions.setdefault("health_checks", []).append(check)
 
 
 def reasons() -> Iterator[str]:
     """Run all checks, and yield the reasons why requests cannot be served."""
-    for check in current_app.extensions.get("health_checks", {}).values():
+    for check in current_app.extensions.get("health_checks", []):
         if reason := check():
             yield reason
 

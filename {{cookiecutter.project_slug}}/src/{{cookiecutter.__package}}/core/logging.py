@@ -26,7 +26,6 @@ def configure(level: str, debug: bool) -> None:
 
 def configuration(level: str, debug: bool = False) -> dict[str, Any]:
     """Return the dictionary for :func:`logging.config.dictConfig` and Gunicorn's ``logconfig_dict``."""
-    text = {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     json = {
         "()": JsonFormatter,
         "fmt": ["levelname", "name", "message"],
@@ -39,7 +38,7 @@ def configuration(level: str, debug: bool = False) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {"request_id": {"()": RequestIDFilter}},
-        "formatters": {"default": text if debug else json},
+        "formatters": {"default": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"} if debug else json},
         "handlers": {"stderr": stderr},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -105,6 +104,8 @@ class Throttle:
         with self._lock:
             reported, suppressed = self._reports.get(place, (float("-inf"), 0))
             is_due = now - reported >= 60
+            if len(self._reports) >= 1000:  # classes of exceptions can be created at runtime
+                self._reports.clear()
             self._reports[place] = (now, 0) if is_due else (reported, suppressed + 1)
         return suppressed if is_due else None
 

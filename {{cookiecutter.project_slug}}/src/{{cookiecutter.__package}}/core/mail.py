@@ -7,7 +7,7 @@ import traceback
 from email.message import EmailMessage
 from email.utils import localtime
 from functools import partial
-from threading import Thread
+from threading import Thread, active_count
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask
@@ -31,7 +31,8 @@ class MailHandler(logging.Handler):
         self.throttle = Throttle()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if (suppressed := self.throttle.record(record)) is not None:
+        # The number of threads is limited, because the mail server may hang.
+        if (suppressed := self.throttle.record(record)) is not None and active_count() < 50:
             Thread(target=self._send, args=[self._compose(record, suppressed)], name="mail").start()
 
     def _compose(self, record: logging.LogRecord, suppressed: int) -> EmailMessage:

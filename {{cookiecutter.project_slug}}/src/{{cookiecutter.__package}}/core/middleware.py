@@ -14,9 +14,6 @@ from .. import errors
 from . import health
 from .requests import complete_body
 
-Application = Callable[..., Iterable[bytes]]  # of WSGI (PEP 3333)
-Environ = dict[str, Any]
-
 POLICY = "default-src 'self'; base-uri 'self'; form-action 'self'; object-src 'none'; frame-ancestors 'none'"
 # Added to every response that does not set the header itself. CSP level 3, Referrer Policy, Fetch.
 SECURITY_HEADERS = {
@@ -30,7 +27,7 @@ REQUEST_ID_PLACEHOLDER = "request-id-of-the-last-resort-response"
 def init_app(app: Flask) -> None:
     """Wrap the application. Call it last: the wrapper that is added last runs first."""
     app.session_interface = CookieSessionInterface()
-    application: Application = LastResortMiddleware(app.wsgi_app, app)
+    application: Callable[..., Iterable[bytes]] = LastResortMiddleware(app.wsgi_app, app)
     application = RequestMiddleware(application, app.config)
     if hops := app.config["PROXY_HOPS"]:
         application = ProxyFix(application, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)
@@ -40,13 +37,13 @@ def init_app(app: Flask) -> None:
 class RequestMiddleware:
     """Set the mount point and the request ID, complete the body, add security headers. WSGI middleware (PEP 3333)."""
 
-    def __init__(self, application: Application, config: Mapping[str, Any]) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], config: Mapping[str, Any]) -> None:
         self.application = application
         self.health_host = (config["TRUSTED_HOSTS"] or ["localhost"])[0].lstrip(".")
         self.root = config["APPLICATION_ROOT"].rstrip("/")
         self.max_content_length = config["MAX_CONTENT_LENGTH"]
 
-    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.setdefault("PATH_INFO", "")
         # A proxy may or may not remove the mount point. One slash only: //a.example is another origin.
         mount_point = environ.get("SCRIPT_NAME", "").strip("/\\")
@@ -73,14 +70,14 @@ class LastResortMiddleware:
     An exception after the first part of the body is passed on: the server logs it, and closes the connection.
     """
 
-    def __init__(self, application: Application, app: Flask) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], app: Flask) -> None:
         self.application = application
         self.app = app
         with app.test_request_context(headers={"X-Request-ID": REQUEST_ID_PLACEHOLDER}):
             self.page = errors.HTMLRenderer("errors")(InternalServerError())
             self.problem = errors.render_problem(InternalServerError())
 
-    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         started: list[Any] = []
         body: Iterable[bytes] = ()
         try:
@@ -100,7 +97,7 @@ class LastResortMiddleware:
             response = chain([first], parts)
         return ClosingIterator(response, getattr(body, "close", None))
 
-    def _respond(self, environ: Environ) -> Response:
+    def _respond(self, environ: dict[str, Any]) -> Response:
         is_api = errors.renderer_for(self.app, environ["PATH_INFO"]) is errors.render_problem
         constant = self.problem if is_api else self.page
         body = constant.get_data().replace(REQUEST_ID_PLACEHOLDER.encode(), errors.request_id(environ).encode())

@@ -24,12 +24,10 @@ from .. import health
 from . import migrations
 from .errors import DatabaseGroup as DatabaseGroup
 from .errors import is_conflict, redact
-from .errors import is_unique_violation as is_unique_violation
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-POOL_SIZE = 5  # connections of each worker process, at most; a worker has 4 threads
 # Timeouts in seconds, one for each resource. Their sum is below the 60 seconds that a proxy usually waits.
 POOL_TIMEOUT = 5  # until a connection of the pool is free
 CONNECT_TIMEOUT = 5  # until PostgreSQL accepts a connection, or acknowledges data
@@ -105,7 +103,7 @@ def init_app(app: Flask) -> None:
             if not app.debug:
                 event.listen(engine, "handle_error", redact)
     migrations.init_app(app, Model.metadata)
-    health.register_check(app, "database", migrations.check)
+    health.register_check(app, migrations.check)
 
 
 def _engine_options(url: URL, debug: bool) -> dict[str, Any]:
@@ -124,7 +122,7 @@ def _engine_options(url: URL, debug: bool) -> dict[str, Any]:
         }
     return {
         "url": url,
-        "pool_size": POOL_SIZE,
+        "pool_size": 5,  # connections of each worker process, at most; a worker has 4 threads
         "max_overflow": 0,
         "pool_timeout": POOL_TIMEOUT,
         "pool_pre_ping": True,

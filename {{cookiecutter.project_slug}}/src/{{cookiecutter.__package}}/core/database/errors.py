@@ -28,11 +28,6 @@ UNAVAILABLE += ("SQLITE_PROTOCOL", "SQLITE_CANTOPEN", "SQLITE_NOMEM", "SQLITE_IN
 HARMLESS = (*UNAVAILABLE, *FULL, "25", "42P01", "58", "SQLITE_CONSTRAINT", "SQLITE_IOERR", "SQLITE_READONLY")
 
 
-def is_unique_violation(error: DBAPIError) -> bool:
-    """Return whether a unique constraint was violated."""
-    return _code(error.orig).startswith(UNIQUE)
-
-
 def is_conflict(error: Exception) -> bool:
     """Return whether the error is a deadlock or a serialization failure."""
     return isinstance(error, DBAPIError) and _code(error.orig).startswith(CONFLICT)
@@ -49,7 +44,7 @@ def _safe_message(error: StatementError) -> str:
     """Return the error code, and the message if it cannot contain values."""
     code = _code(error.orig)
     connection_failed = not code and isinstance(error, OperationalError)
-    if code.startswith(HARMLESS) or connection_failed:
+    if code.startswith(HARMLESS) or connection_failed or str(error.orig).startswith("no such table: "):
         return " ".join([code, *str(error.orig).splitlines()[:1]]).strip()
     return f"{code} (message hidden, because it may contain values)".strip()
 
