@@ -231,6 +231,9 @@ MAX_TEST_LINES = 1800
 MAX_FUNCTION_LINES = 25
 MAX_CREATE_APP_LINES = 45
 MAX_TYPE_IGNORES = 8
+MAX_SETTINGS = 20
+MAX_README = (120, 1200)
+"""Lines and words."""
 MAX_DEPENDENCIES = 14
 
 
@@ -339,6 +342,18 @@ def test_private_names_of_other_packages_are_not_used(default: Python) -> None:
 
 def test_type_ignores_are_rare(default: Python) -> None:
     assert sum(source.count("type: ignore") for source in default.src.values()) <= MAX_TYPE_IGNORES
+
+
+def test_settings_are_few(default: Python) -> None:
+    [settings] = re.findall(r"(?s)\nclass Settings.*?\n\n\n", default.src["config.py"])
+    assert 10 < len(re.findall(r"(?m)^    [A-Z_]+:", settings)) <= MAX_SETTINGS
+
+
+def test_readme_is_short(default: Python) -> None:
+    readme = (default.folder / "README.md").read_text()
+    lines, words = MAX_README
+    assert readme.count("\n") <= lines
+    assert len(readme.split()) <= words
 
 
 def test_direct_dependencies_are_few(default: Python) -> None:

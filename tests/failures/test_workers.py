@@ -45,6 +45,30 @@ def test_stopped_worker_times_out_and_is_replaced(serve: Serve) -> None:
     assert "WORKER TIMEOUT" in service.text
 
 
+STUCK = """
+import signal
+signal.signal(signal.SIGALRM, lambda *_: time.sleep(60))  # in the main thread, which sends the heartbeat
+
+@both
+def stop_heartbeat():
+    os.kill(os.getpid(), signal.SIGALRM)
+    return "stopped"
+"""
+
+
+def test_worker_that_times_out_says_so(serve: Serve) -> None:
+    service = serve(VIEWS + STUCK, WEB_CONCURRENCY="1", GUNICORN_CMD_ARGS="--timeout=3")
+    [stuck] = workers(service)
+    with service.connect() as connection:
+        connection.sendall(raw("GET", "/stop_heartbeat"))
+        line = f"Worker {stuck} timed out; its requests were lost and a new worker starts"
+        wait_for(lambda: line in service.text)
+    [record] = [record for record in service.log() if record["message"] == line]
+    assert record["level"] == "critical"
+    wait_for(lambda: workers(service) not in ([], [stuck]))
+    assert retry(service, "/healthy").status == 200
+
+
 def test_stop_under_load_finishes_every_request(serve: Serve) -> None:
     service = serve(VIEWS, WEB_CONCURRENCY="2")
     wait_for(lambda: len(workers(service)) == 2)

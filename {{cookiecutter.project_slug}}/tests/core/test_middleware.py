@@ -105,3 +105,14 @@ def test_exception_outside_of_a_view_is_a_generic_500(
     assert [record.getMessage() for record in caplog.records] == [
         "Exception outside of a view; sent a generic 500 response"
     ] * 2
+
+
+@pytest.mark.parametrize("setting", ["DEBUG", "TESTING", "PROPAGATE_EXCEPTIONS"])
+def test_exception_outside_of_a_view_is_passed_on_to_a_developer(app: Flask, client: FlaskClient, setting: str) -> None:
+    @app.teardown_request
+    def fail(_: BaseException | None) -> NoReturn:
+        raise RuntimeError("shown")
+
+    app.config[setting] = True  # later than the start, as by app.run(debug=True)
+    with pytest.raises(RuntimeError, match="shown"):
+        client.get("/")
