@@ -126,19 +126,22 @@ def test_redis_that_is_down_is_a_problem(doctor: Doctor) -> None:
 def test_disk_that_cannot_be_written_is_a_problem(doctor: Doctor, project: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         shutil.copy(project / "migrated.db", disk)
-        assert folder(doctor, disk) == f"warning  {disk} has 3 MB left. Make room on its disk."
+        assert folders(doctor, disk) == [f"warning  {disk} has 3 MB left. Make room on its disk."]
         ballast = fill(disk)
-        assert folder(doctor, disk).startswith(f"problem  {disk} is not writable: No space left on device.")
+        full, _ = folders(doctor, disk)
+        assert full.startswith(f"problem  {disk} is not writable: No space left on device.")
         ballast.unlink()
         subprocess.run([*AS_ROOT, "mount", "-o", "remount,ro", disk], check=True)
-        assert folder(doctor, disk).startswith(f"problem  {disk} is not writable: Read-only file system.")
+        file, folder, _ = folders(doctor, disk)
+        assert file.startswith(f"problem  {disk}/migrated.db is not writable.")
+        assert folder.startswith(f"problem  {disk} is not writable: Read-only file system.")
 
 
-def folder(doctor: Doctor, disk: Path) -> str:
-    """Return the first line about the disk with the database."""
+def folders(doctor: Doctor, disk: Path) -> list[str]:
+    """Return the lines about the disk with the database."""
     status, said = doctor(DATABASE_URL=f"sqlite:///{disk}/migrated.db")
     assert status == int(any(each.startswith("problem") for each in said))
-    return next(each for each in said if str(disk) in each)
+    return [each for each in said if str(disk) in each]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def test_pages_of_the_list_have_each_post_once_newest_first(app: Flask, client: 
 
 
 def test_invalid_query_is_400_and_names_the_parameter(client: FlaskClient) -> None:
-    for query in ("limit=0", "limit=101", "limit=x", "before=x", "before=0", "before=2147483648", "befroe=1"):
+    invalid = ("limit=0", "limit=101", "limit=x", "limit=1&limit=2", "before=x", "before=0", "before=2147483648")
+    for query in (*invalid, "befroe=1"):
         response = client.get(f"/api/posts?{query}")
         assert_problem(response, 400, "/problems/invalid-query")
         assert [error["parameter"] for error in response.get_json()["errors"]] == [query.partition("=")[0]]

@@ -76,7 +76,7 @@ def read_body(model: type[Model]) -> Model:
 def read_query(model: type[Model]) -> Model:
     """Parse and validate the query of the current request. Raise InvalidQuery if it does not match the model."""
     try:
-        return model.model_validate(request.args.to_dict())
+        return model.model_validate({name: each[0] if len(each) == 1 else each for name, each in request.args.lists()})
     except ValidationError as error:
         members = [{"detail": item["msg"], "parameter": ".".join(map(str, item["loc"]))} for item in error.errors()]
         raise InvalidQuery(payload={"errors": members}) from None
